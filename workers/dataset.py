@@ -1,0 +1,54 @@
+"""The data a learner sees: training and test instances as arrays, and who the players are."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from estimators.arrays import AnyArray, FloatArray, IntArray
+
+Task = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Training and test instances.
+
+    train_features: [n_rows, ...] float32 or integers; test_features: [n_test, ...].
+    train_labels, test_labels: class codes int64 (classification) or float64 targets (regression).
+    classes: the labels that the codes stand for, over train and test, empty for regression.
+    weights: [n_rows] float64 instance weights or None.
+    groups: [n_rows] int64, the player of each row, or None where each row is a player.
+    feature_names: for tables, else empty.
+    """
+
+    task: Task
+    train_features: AnyArray
+    train_labels: AnyArray
+    test_features: AnyArray
+    test_labels: AnyArray
+    classes: tuple[str, ...] = ()
+    weights: FloatArray | None = None
+    groups: IntArray | None = None
+    group_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        """Number of training rows."""
+        return len(self.train_labels)
+
+    @property
+    def n(self) -> int:
+        """Number of players: groups where there are groups, else training rows."""
+        return self.rows if self.groups is None else int(self.groups.max()) + 1
+
+    @property
+    def n_test(self) -> int:
+        """Number of test instances."""
+        return len(self.test_labels)
+
+    def class_frequencies(self) -> FloatArray:
+        """Share [C] of each class among the training labels."""
+        counts: FloatArray = np.bincount(self.train_labels, minlength=len(self.classes)).astype(np.float64)
+        return counts / counts.sum()

@@ -1,0 +1,35 @@
+"""Errors of the workers.
+
+    WorkerError(Exception)
+    |-- UserCodeError      the user's file cannot be imported, or what it names is not what is needed
+    |-- LearnerError       a learner that cannot serve the data or the job (wrong shape, loss not offered, not deterministic)
+    |-- DeviceError        a device asked for is not there
+    |-- StoreError         the chunk store cannot be reached or written
+    `-- ChunkError         a chunk file that is corrupt, foreign or of a newer format
+
+Failures of retrains are no errors: they are answers (`workers.outcomes.Failure`) and become failure rows.
+"""
+
+
+class WorkerError(Exception):
+    """Base of this package's errors."""
+
+
+class UserCodeError(WorkerError):
+    """The user's code cannot be loaded, or what it names does not fit."""
+
+
+class LearnerError(WorkerError):
+    """A learner cannot serve the data or the job."""
+
+
+class DeviceError(WorkerError):
+    """A device asked for is not there."""
+
+
+class StoreError(WorkerError):
+    """The chunk store cannot be reached or written."""
+
+
+class ChunkError(WorkerError):
+    """A chunk file is corrupt, foreign or of a newer format."""

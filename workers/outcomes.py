@@ -1,0 +1,79 @@
+"""What goes to a worker and the only two things that come back."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from estimators.arrays import ByteArray, IntArray, SeedArray
+
+FailureKind = Literal["exception", "out_of_memory", "non_finite", "wrong_shape", "died", "timeout", "storage"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """Retrains planned together: the unit of work and of storage.
+
+    members: [rows, ceil(n/8)] uint8 packed. keys: 16 bytes a row. seeds [rows] uint64. replicates [rows].
+    together: K, how many of them train together. attempt: counts from 1.
+    """
+
+    campaign: str
+    chunk: int
+    members: ByteArray
+    keys: tuple[bytes, ...]
+    seeds: SeedArray
+    replicates: IntArray
+    together: int
+    attempt: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Number of retrains."""
+        return len(self.keys)
+
+    def part(self, rows: list[int], *, attempt: int) -> "ChunkTask":
+        """The task of some of the rows, under the same chunk number."""
+        return ChunkTask(
+            campaign=self.campaign,
+            chunk=self.chunk,
+            members=self.members[rows],
+            keys=tuple(self.keys[row] for row in rows),
+            seeds=self.seeds[rows],
+            replicates=self.replicates[rows],
+            together=self.together,
+            attempt=attempt,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A chunk is in the store, whole, under `name`.
+
+    mean_losses: for each loss, the mean over the chunk's rows and tests. row_means: for the first loss, the mean
+    test loss of each row. seconds: training and writing, in the worker's own monotonic time.
+    """
+
+    chunk: int
+    name: str
+    sha256: str
+    rows: int
+    bytes: int
+    seconds: float
+    worker: str
+    numeric_class: str
+    mean_losses: dict[str, float] = field(default_factory=dict)
+    together: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A chunk was not stored. `guilty` lists its rows at fault where the worker knows them."""
+
+    chunk: int
+    kind: FailureKind
+    reason: str
+    worker: str
+    seconds: float = 0.0
+    guilty: tuple[int, ...] = ()
+
+
+Outcome = Receipt | Failure
