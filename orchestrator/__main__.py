@@ -1,0 +1,5 @@
+"""`python -m orchestrator` is the command `apportion`."""
+
+from orchestrator.cli import main
+
+main()

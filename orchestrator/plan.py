@@ -1,0 +1,180 @@
+"""The plan of a campaign: a fixed sequence of rows, cut into chunks.
+
+Position 0.. are the end rows (replicates of D, then the empty subset), then the design's draws. Position p
+depends on (job, p) alone, so a plan can be resumed, extended and replayed. What fixes bits (K) and what
+names chunks (their length) is decided once, before the first chunk, and stored beside the chunks.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from estimators.arrays import BoolArray, ByteArray, IntArray
+from estimators.designs.protocol import DRAWS_PER_BLOCK, Design
+from estimators.seeding import retrain_seeds
+from estimators.subsets import identity_order, pack, subset_keys
+from workers.outcomes import ChunkTask
+
+PLAN_FILE = "plan.json"
+SECONDS_PER_CHUNK = 5.0
+BYTES_PER_CHUNK = 64 * 2**20
+MOST_END_REPLICATES = 16
+
+
+class RowId(NamedTuple):
+    """What names a row within one store: the subset's key and the replicate."""
+
+    key: bytes
+    replicate: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What is decided once a campaign and stored as `plan.json`.
+
+    together: K. chunk_rows: plan positions a chunk. end_replicates: retrains of D.
+    """
+
+    campaign: str
+    design: str
+    parameters: dict[str, str | int | float | None]
+    seed: int
+    learner_seed: int
+    n: int
+    together: int
+    chunk_rows: int
+    end_replicates: int
+    format_version: int = 1
+
+    def encode(self) -> bytes:
+        """The facts as JSON, the same bytes for the same facts."""
+        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+
+    @staticmethod
+    def decode(content: bytes) -> "PlanFacts":
+        """The facts read back; unknown keys mean a newer format and raise TypeError."""
+        return PlanFacts(**json.loads(content))
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRows:
+    """Consecutive positions of the plan: members [rows, n], keys, replicates [rows]."""
+
+    start: int
+    members: BoolArray
+    keys: tuple[bytes, ...]
+    replicates: IntArray
+
+    @property
+    def ids(self) -> list[RowId]:
+        """Row names, in plan order."""
+        return [RowId(key, replicate) for key, replicate in zip(self.keys, self.replicates.tolist(), strict=True)]
+
+
+class Plan:
+    """The rows and chunks of one campaign of `draws` draws."""
+
+    def __init__(self, facts: PlanFacts, design: Design, identities: ByteArray, draws: int) -> None:
+        self.facts = facts
+        self.design = design
+        self.draws = draws
+        self._identities = identities
+        self._order = identity_order(identities)
+        self._blocks: dict[int, PlanRows] = {}
+
+    @property
+    def ends(self) -> int:
+        """Number of end rows, which stand before the draws."""
+        return self.facts.end_replicates + 1
+
+    @property
+    def length(self) -> int:
+        """Number of positions."""
+        return self.ends + self.draws
+
+    def end_rows(self) -> PlanRows:
+        """The end rows: replicates of D, then the empty subset."""
+        replicates = self.facts.end_replicates
+        members = np.zeros((replicates + 1, self.facts.n), dtype=np.bool_)
+        members[:replicates] = True
+        places = np.append(np.arange(replicates), 0)
+        return PlanRows(0, members, tuple(subset_keys(members, self._identities, self._order)), places)
+
+    def draw_rows(self, start: int, stop: int) -> PlanRows:
+        """The rows of draws start..stop-1 (positions start + ends ...)."""
+        members = self.design.draws(start, stop)
+        keys = tuple(subset_keys(members, self._identities, self._order))
+        return PlanRows(start + self.ends, members, keys, np.zeros(stop - start, dtype=np.int64))
+
+    def block_of_draws(self, block: int) -> PlanRows:
+        """The rows of draws 256 block .. 256 (block + 1) - 1, cut at the last draw; kept while the campaign runs."""
+        start = block * DRAWS_PER_BLOCK
+        stop = min(start + DRAWS_PER_BLOCK, self.draws)
+        kept = self._blocks.get(block)
+        if kept is None or len(kept.keys) != stop - start:
+            kept = self._blocks[block] = self.draw_rows(start, stop)
+        return kept
+
+    def all_rows(self) -> Iterator[PlanRows]:
+        """End rows, then the draws by blocks of 256."""
+        yield self.end_rows()
+        for block in range(math.ceil(self.draws / DRAWS_PER_BLOCK)):
+            yield self.block_of_draws(block)
+
+    def tasks(self, wanted: set[RowId], positions: range | None = None) -> Iterator[ChunkTask]:
+        """Chunks that train the wanted rows, each row once, in plan order.
+
+        Chunk i holds the wanted rows first met at positions i chunk_rows .. (i + 1) chunk_rows - 1, so that its
+        number, and the rows it may hold, do not depend on what is there already.
+        """
+        within = range(self.length) if positions is None else positions
+        remaining = set(wanted)
+        chunk, picked = -1, list[tuple[ByteArray, bytes, int]]()
+        for rows in self.all_rows():
+            packed = pack(rows.members)
+            for offset, row_id in enumerate(rows.ids):
+                position = rows.start + offset
+                if position not in within or row_id not in remaining:
+                    continue
+                remaining.remove(row_id)
+                if position // self.facts.chunk_rows != chunk:
+                    if picked:
+                        yield self._task(chunk, picked)
+                    chunk, picked = position // self.facts.chunk_rows, []
+                picked.append((packed[offset], row_id.key, row_id.replicate))
+        if picked:
+            yield self._task(chunk, picked)
+
+    def _task(self, chunk: int, picked: list[tuple[ByteArray, bytes, int]]) -> ChunkTask:
+        keys = [key for _, key, _ in picked]
+        replicates = np.array([replicate for _, _, replicate in picked], dtype=np.int64)
+        return ChunkTask(
+            campaign=self.facts.campaign,
+            chunk=chunk,
+            members=np.stack([row for row, _, _ in picked]),
+            keys=tuple(keys),
+            seeds=retrain_seeds(self.facts.learner_seed, keys, replicates),
+            replicates=replicates,
+            together=self.facts.together,
+        )
+
+
+def end_replicates(n: int, *, deterministic: bool) -> int:
+    """How often D is retrained: once for a deterministic learner, else min(16, ceil(sqrt n)), at least 2."""
+    return 1 if deterministic else max(2, min(MOST_END_REPLICATES, math.ceil(math.sqrt(n))))
+
+
+def chunk_rows(*, together: int, seconds_per_retrain: float, bytes_per_row: float, rows: int, workers: int) -> int:
+    """Rows a chunk: whole groups of K, about 5 s of work, at most 64 MiB, at least 8 chunks a worker where it can be.
+
+    It follows timing, which is harmless: it fixes no bits. Everything else about a row does not depend on it.
+    """
+    by_time = SECONDS_PER_CHUNK / max(seconds_per_retrain, 1e-9)
+    by_size = BYTES_PER_CHUNK / max(bytes_per_row, 1.0)
+    by_share = rows / (8 * max(workers, 1))
+    groups = max(1, int(min(by_time, by_size, max(by_share, 1.0)) / together))
+    return groups * together
