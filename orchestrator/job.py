@@ -7,8 +7,10 @@ further in gets the frozen objects.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
+from orchestrator.data_parts import RawData
+from orchestrator.origin import Origin
 from workers.learner_specs import LearnerSpec, Seed
 
 
@@ -22,7 +24,7 @@ class DataSpec(_Section):
     task: "auto" takes float labels for regression, others for classification. group: a column (or npz array)
     whose equal values make one player. weight: instance weights. id: a column of names for reports.
     image_shape: how to draw a feature row in the report. overlap: "refuse" test instances that are also
-    training instances.
+    training instances. arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
     """
 
     train: str
@@ -35,6 +37,7 @@ class DataSpec(_Section):
     image_shape: tuple[int, ...] | None = None
     overlap: Literal["refuse", "allow"] = "refuse"
     arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    arrays: InstanceOf[RawData] | None = Field(default=None, exclude=True, repr=False)
 
 
 class Until(_Section):
@@ -103,7 +106,10 @@ class ReportSpec(_Section):
 
 
 class Job(_Section):
-    """A whole job. `folder` is what relative paths are relative to: the job file's folder."""
+    """A whole job.
+
+    folder: what relative paths are relative to, the job file's folder. origin: the lines of the job file.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     data: DataSpec
@@ -117,6 +123,7 @@ class Job(_Section):
     report: ReportSpec = ReportSpec()
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.001
     folder: Path = Field(default_factory=Path.cwd, exclude=True)
+    origin: InstanceOf[Origin] = Field(default=Origin(), exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _campaign_names_differ(self) -> "Job":
