@@ -49,7 +49,18 @@ _EXPECTED = {
     "none": "null",
 }
 _MISSING = frozenset({"missing", "missing_keyword_only_argument"})
-_NAME_RULE = "1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit"
+_LIMITS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("of at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("of at most", "le"),
+}
+_RULES = {
+    "string_pattern_mismatch": "1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+    "is_instance_of": "nothing: it is set from Python only",
+}
 
 
 def problems_of(error: ValidationError, value: Value, origin: Origin, *, unread: frozenset[Place]) -> list[Problem]:
@@ -98,8 +109,8 @@ def _beside_the_point(detail: Mapping[str, Any], place: Place, places: set[Place
     """Whether an error only says that a union's other member does not fit either, or follows from another error."""
     deeper = any(other[: len(place)] == place and len(other) > len(place) for other in places)
     if detail["type"] == "too_short" and isinstance(detail["input"], (list, tuple)):
-        return len(detail["input"]) >= detail["ctx"]["min_length"]
-    return deeper and detail["type"].endswith(("_type", "_parsing", "literal_error"))
+        return len(detail["input"]) >= int(detail["ctx"]["min_length"])
+    return deeper and str(detail["type"]).endswith(("_type", "_parsing", "literal_error"))
 
 
 def _typo_elsewhere(detail: Mapping[str, Any], place: Place, groups: Mapping[Place, list[Mapping[str, Any]]]) -> bool:
@@ -155,20 +166,13 @@ def _wrong_kind(detail: Mapping[str, Any], place: Place, origin: Origin) -> Prob
 
 def _expected(detail: Mapping[str, Any]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    limits = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
-    if kind in limits:
-        words = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}[limits[kind]]
-        return f"a number {words} {context[limits[kind]]:.20g}"
+    if kind in _LIMITS:
+        words, key = _LIMITS[kind]
+        return f"a number {words} {context[key]:.20g}"
     if kind == "literal_error":
         return f"{context['expected']}".replace("'", "`")
-    if kind == "string_pattern_mismatch":
-        return _NAME_RULE
-    if kind == "too_short":
-        return f"at least {context['min_length']} of them"
-    if kind == "too_long":
-        return f"at most {context['max_length']} of them"
-    if kind == "is_instance_of":
-        return "nothing: it is set from Python only"
+    if kind in _RULES:
+        return _RULES[kind].format(**context)
     family = (
         kind.removesuffix("_type").removesuffix("_parsing").removesuffix("_from_float").removesuffix("_parsing_size")
     )

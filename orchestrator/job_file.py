@@ -10,9 +10,10 @@ from orchestrator.errors import JobError, Problem
 from orchestrator.job import Job
 from orchestrator.job_errors import EXAMPLES, problems_of
 from orchestrator.job_schema import NOT_IN_FILES, keys_at
+from orchestrator.job_text import read_text
 from orchestrator.origin import Origin, Place
 from orchestrator.wording import shown
-from orchestrator.yaml_source import Value, parse, read_text
+from orchestrator.yaml_source import Value, parse
 
 MINIMAL = "\n    ".join(EXAMPLES[key] for key in ("name", "data", "learner", "campaigns"))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from orchestrator.job import DataSpec, Job
 from orchestrator.origin import Place
 
-NOT_IN_FILES = {Job: {"folder", "origin"}, DataSpec: {"arrays"}}
+NOT_IN_FILES: dict[type, set[str]] = {Job: {"folder", "origin"}, DataSpec: {"arrays"}}
 """Fields that only Python sets."""
 
 LEARNER_KINDS = ("torch", "logistic_regression", "ridge", "scikit_learn", "function")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 LONGEST_VALUE = 80
 
-_USER_AND_PASSWORD = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*@")
+_USER_AND_PASSWORD = re.compile(r"(?<=://)[^\s'\"]*:[^\s'\"]*@")
 _SECRET_QUERY = re.compile(
     r"([?&][^=&\s]*(?:password|passwd|secret|token|signature|key)[^=&\s]*=)[^&\s]+", re.IGNORECASE
 )

@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import yaml
 
@@ -19,7 +18,6 @@ from orchestrator.errors import JobError, Problem
 from orchestrator.origin import Origin, Place, dotted
 from orchestrator.wording import did_you_mean, holds_secret, names_secret, nearest, shown
 
-MOST_BYTES = 1_000_000
 MOST_NODES = 10_000
 DEEPEST = 30
 
@@ -46,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Compose one node, after the checks that need no value."""
-        event = self.peek_event()
+        event = _next_event(self)
         line = event.start_mark.line + 1
         self.nodes += 1
         _refuse_size(self.nodes, self.depth, line)
@@ -61,6 +59,11 @@ class _Loader(yaml.SafeLoader):
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+def _next_event(loader: _Loader) -> yaml.Event:
+    event: yaml.Event = loader.peek_event()  # type: ignore[no-untyped-call]  # the stubs leave it untyped
+    return event
 
 
 _Loader.add_implicit_resolver(
@@ -243,11 +246,11 @@ def _single_document(text: str, path: str) -> yaml.Node:
     try:
         loader = _Loader(text)
         try:
-            if not loader.check_node():
+            node = loader.get_node() if loader.check_node() else None
+            if node is None:
                 raise _SourceProblem(1, "the file is empty", "`apportion init` writes a job to start from")
-            node: yaml.Node = loader.get_node()
             if loader.check_node():
-                line = loader.peek_event().start_mark.line + 1
+                line = _next_event(loader).start_mark.line + 1
                 raise _SourceProblem(
                     line, "a second document starts here; a job is one document", "remove the line `---`"
                 )
@@ -279,38 +282,3 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> JobError
     return JobError(
         f"{what}\n    {excerpt}\n    {' ' * (column - start)}^", where=f"{path}:{row + 1}:{column + 1}", mend=mend
     )
-
-
-def read_text(path: Path) -> str:
-    """The text of a job file. Raises JobError for whatever may be wrong with the file itself."""
-    where = str(path)
-    try:
-        if path.is_dir():
-            raise JobError("is a folder, not a job file", where=where, mend=_jobs_in(path))
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise JobError("there is no such file", where=where, mend=_near_files(path)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise JobError(f"cannot be read: {reason}", where=shown(where), mend="name a readable job file") from None
-    if len(content) > MOST_BYTES:
-        raise JobError(
-            f"larger than {MOST_BYTES:,} bytes", where=where, mend="is this a data file? A job is a page of YAML"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        what = f"not UTF-8 text: byte 0x{content[error.start]:02x}"
-        raise JobError(what, where=f"{where}:{line}", mend="save the file as UTF-8") from None
-
-
-def _jobs_in(folder: Path) -> str:
-    jobs = sorted(str(path) for path in folder.glob("*.y*ml"))[:3]
-    return f"did you mean {' or '.join(jobs)}?" if jobs else "name a job file; `apportion init` writes one"
-
-
-def _near_files(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names) or "`apportion init` writes a job to start from"
