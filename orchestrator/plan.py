@@ -36,7 +36,8 @@ class RowId(NamedTuple):
 class PlanFacts:
     """What is decided once a campaign and stored as `plan.json`.
 
-    together: K. chunk_rows: plan positions a chunk. end_replicates: retrains of D.
+    together: K. chunk_rows: plan positions a chunk. end_replicates: retrains of D. losses: names kept, the first
+    is the default. train_losses: kept on the training instances too. deterministic: losses do not depend on seeds.
     """
 
     campaign: str
@@ -48,6 +49,9 @@ class PlanFacts:
     together: int
     chunk_rows: int
     end_replicates: int
+    losses: tuple[str, ...]
+    train_losses: bool
+    deterministic: bool
     format_version: int = 1
 
     def encode(self) -> bytes:
@@ -57,7 +61,8 @@ class PlanFacts:
     @staticmethod
     def decode(content: bytes) -> "PlanFacts":
         """The facts read back; unknown keys mean a newer format and raise TypeError."""
-        return PlanFacts(**json.loads(content))
+        facts = json.loads(content)
+        return PlanFacts(**{**facts, "losses": tuple(facts["losses"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class Plan:
         self.draws = draws
         self._identities = identities
         self._order = identity_order(identities)
-        self._blocks: dict[int, PlanRows] = {}
+        self._keys: dict[tuple[int, int], tuple[bytes, ...]] = {}
 
     @property
     def ends(self) -> int:
@@ -107,38 +112,37 @@ class Plan:
     def draw_rows(self, start: int, stop: int) -> PlanRows:
         """The rows of draws start..stop-1 (positions start + ends ...)."""
         members = self.design.draws(start, stop)
-        keys = tuple(subset_keys(members, self._identities, self._order))
+        keys = self._keys.get((start, stop))
+        if keys is None:  # hashing costs ten times drawing: keys are kept, members are drawn again
+            keys = self._keys[start, stop] = tuple(subset_keys(members, self._identities, self._order))
         return PlanRows(start + self.ends, members, keys, np.zeros(stop - start, dtype=np.int64))
 
-    def block_of_draws(self, block: int) -> PlanRows:
-        """The rows of draws 256 block .. 256 (block + 1) - 1, cut at the last draw; kept while the campaign runs."""
-        start = block * DRAWS_PER_BLOCK
-        stop = min(start + DRAWS_PER_BLOCK, self.draws)
-        kept = self._blocks.get(block)
-        if kept is None or len(kept.keys) != stop - start:
-            kept = self._blocks[block] = self.draw_rows(start, stop)
-        return kept
+    def blocks_of_draws(self, start: int = 0, stop: int | None = None) -> Iterator[PlanRows]:
+        """The rows of draws start..stop-1, cut at multiples of 256."""
+        stop = self.draws if stop is None else stop
+        while start < stop:
+            end = min(stop, (start // DRAWS_PER_BLOCK + 1) * DRAWS_PER_BLOCK)
+            yield self.draw_rows(start, end)
+            start = end
 
-    def all_rows(self) -> Iterator[PlanRows]:
-        """End rows, then the draws by blocks of 256."""
+    def all_rows(self, draws: int | None = None) -> Iterator[PlanRows]:
+        """End rows, then the draws (the first `draws` of them) by blocks of 256."""
         yield self.end_rows()
-        for block in range(math.ceil(self.draws / DRAWS_PER_BLOCK)):
-            yield self.block_of_draws(block)
+        yield from self.blocks_of_draws(0, draws)
 
-    def tasks(self, wanted: set[RowId], positions: range | None = None) -> Iterator[ChunkTask]:
+    def tasks(self, wanted: set[RowId], draws: int | None = None) -> Iterator[ChunkTask]:
         """Chunks that train the wanted rows, each row once, in plan order.
 
         Chunk i holds the wanted rows first met at positions i chunk_rows .. (i + 1) chunk_rows - 1, so that its
         number, and the rows it may hold, do not depend on what is there already.
         """
-        within = range(self.length) if positions is None else positions
         remaining = set(wanted)
         chunk, picked = -1, list[tuple[ByteArray, bytes, int]]()
-        for rows in self.all_rows():
+        for rows in self.all_rows(draws):
             packed = pack(rows.members)
             for offset, row_id in enumerate(rows.ids):
                 position = rows.start + offset
-                if position not in within or row_id not in remaining:
+                if row_id not in remaining:
                     continue
                 remaining.remove(row_id)
                 if position // self.facts.chunk_rows != chunk:

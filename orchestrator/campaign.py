@@ -1,0 +1,124 @@
+"""A campaign as its readers see it: a plan, the store that holds its rows, and values computed from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from estimators.aggregators.blocks import aggregate
+from estimators.arrays import FloatArray
+from estimators.errors import EstimatorError
+from estimators.influence import Influence, InstanceValues
+from estimators.registry import ValueMethod, value_method
+from estimators.retrains import EndRows, Retrains
+from orchestrator.errors import StoreRefused
+from orchestrator.loss_store import LossStore
+from orchestrator.plan import Plan, PlanRows
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A design carried out with a learner.
+
+    name: what the job calls it. losses: the losses kept, the first is the default. deterministic: the learner's
+    losses do not depend on the seed. has_train_losses: losses on the training instances are kept too.
+    """
+
+    name: str
+    plan: Plan
+    store: LossStore
+    losses: tuple[str, ...]
+    deterministic: bool
+    has_train_losses: bool
+
+    @property
+    def id(self) -> str:
+        """The campaign's id in the store."""
+        return self.plan.facts.campaign
+
+    @cached_property
+    def value_names(self) -> tuple[str, ...]:
+        """Values that this campaign's design and losses permit."""
+        from estimators.registry import VALUES  # noqa: PLC0415 - the name `VALUES` would shadow `values` in readers' eyes
+
+        return tuple(name for name in VALUES if not self.why_not(name))
+
+    def why_not(self, value: str) -> str:
+        """Why a value cannot be computed from this campaign, or an empty text."""
+        method = value_method(value)
+        if method.needs_train_losses and not self.has_train_losses:
+            return f"{value} needs losses on the training instances: set `train_losses: true` in the learner"
+        return method.accepts(self.plan.design)
+
+    def values(self, value: str, *, loss: str | None = None, draws: int | None = None) -> Influence | InstanceValues:
+        """A value with standard errors from the stored losses of the first `draws` draws (default: all).
+
+        Rows that failed are left out, with a note. Raises EstimatorError where the design does not permit the
+        value or the loss is not kept, StoreRefused where rows are missing.
+        """
+        reason = self.why_not(value)
+        if reason:
+            raise EstimatorError(reason)
+        method, loss = value_method(value), self.loss_or_default(loss)
+        with_train = method.needs_train_losses
+        ends = self.ends(loss, with_train=with_train)
+        aggregator = method.make(loss=loss, ends=ends, design=self.plan.design)
+        count = self.plan.draws if draws is None else draws
+        result = aggregate(aggregator, self.retrains(loss, 0, count, with_train=with_train))
+        return self._labelled(result, method, count)
+
+    def _labelled(self, result: Influence | InstanceValues, method: ValueMethod, draws: int) -> Influence | InstanceValues:
+        failed = len(self.store.failed([row for rows in self.plan.all_rows(draws) for row in rows.ids]))
+        notes = result.notes
+        if failed:
+            notes = (*notes, f"{failed} of {draws} retrains failed and are left out")
+        if isinstance(result, Influence) and not method.per_instance:
+            return replace(result, notes=notes, sources=frozenset({f"{self.id} draws 0 to {draws}"}))
+        return replace(result, notes=notes)
+
+    def loss_or_default(self, loss: str | None) -> str:
+        """The loss asked for, or the first kept; raises EstimatorError where it is not kept."""
+        if loss is None:
+            return self.losses[0]
+        if loss not in self.losses:
+            raise EstimatorError(f"loss {loss!r} is not kept; kept are {', '.join(self.losses)}")
+        return loss
+
+    def ends(self, loss: str, *, with_train: bool = False) -> EndRows:
+        """The end rows: losses of D's replicates and of the empty subset."""
+        rows = self.plan.end_rows()
+        stored = self._read(rows, loss, with_train=with_train)
+        full = stored.members.all(axis=1)
+        if not full.any() or full.all():
+            raise StoreRefused(
+                f"campaign {self.id}: v(D) or v(empty) is not in the store", mend="apportion resume JOB trains what is missing"
+            )
+        losses = stored.losses.astype(np.float64)
+        train = None if stored.train_losses is None else stored.train_losses.astype(np.float64)
+        return EndRows(
+            full=losses[full],
+            empty=losses[~full][0],
+            deterministic=self.deterministic,
+            full_train=None if train is None else train[full],
+            empty_train=None if train is None else train[~full][0],
+        )
+
+    def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
+        """Draws start..stop-1 in plan order, by blocks of at most 256; failed rows are left out."""
+        for rows in self.plan.blocks_of_draws(start, stop):
+            yield self._read(rows, loss, with_train=with_train)
+
+    def spread(self, loss: str, draws: int) -> FloatArray:
+        """Standard deviation [n_test + 1] of the losses over draws; the last is that of the mean over tests."""
+        blocks = [block.losses.astype(np.float64) for block in self.retrains(loss, 0, draws)]
+        losses = np.concatenate(blocks)
+        columns = np.concatenate([losses, losses.mean(axis=1, keepdims=True)], axis=1)
+        deviation: FloatArray = columns.std(axis=0, ddof=1)
+        return deviation
+
+    def _read(self, rows: PlanRows, loss: str, *, with_train: bool) -> Retrains:
+        stored = self.store.read(rows.ids, loss, with_train=with_train)
+        keep = ~stored.failed
+        train = stored.train_losses
+        return Retrains(rows.members[keep], stored.losses[keep], None if train is None else train[keep])

@@ -1,0 +1,138 @@
+"""What a campaign knows of its values while it runs: statistics over a prefix of its draws.
+
+Each statistic is computed on the campaign's first loss, over all training instances and at most 128 test
+instances, evenly spaced; signs and rank stability are those of the mean test loss.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from estimators.arrays import AnyArray
+from estimators.errors import EstimatorError
+from estimators.influence import Influence
+from estimators.registry import value_method
+from estimators.retrains import EndRows, Retrains
+from orchestrator.campaign import Campaign
+
+WATCHED_TESTS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """How far a value is known after some draws.
+
+    mean_standard_error: mean over pairs (instance, watched test instance) with a finite error. signs_certain: share
+    of instances whose data value has a certain sign (Benjamini-Hochberg at 5 %). rank_stability: rank correlation
+    of the data values between the even and the odd draws, NaN where it is not defined.
+    """
+
+    value: str
+    loss: str
+    draws: int
+    mean_standard_error: float
+    signs_certain: float
+    rank_stability: float
+
+
+class _Watched:
+    """One value's running aggregates: the watched columns, and the mean column of each half."""
+
+    def __init__(self, campaign: Campaign, value: str, loss: str, columns: AnyArray) -> None:
+        method = value_method(value)
+        self.value, self.loss, self.columns = value, loss, columns
+        ends = campaign.ends(loss)
+        watched = EndRows(full=ends.full[:, columns], empty=ends.empty[columns], deterministic=ends.deterministic)
+        mean = EndRows(
+            full=ends.full.mean(axis=1, keepdims=True),
+            empty=ends.empty.mean(keepdims=True),
+            deterministic=ends.deterministic,
+        )
+        design = campaign.plan.design
+        self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean, mean)]
+        self._states = [aggregator.empty() for aggregator in self._aggregators]
+
+    def update(self, retrains: Retrains, first: int) -> None:
+        """Take in draws first, first + 1, ..."""
+        mean = Retrains(retrains.members, retrains.losses.mean(axis=1, keepdims=True, dtype=np.float64))
+        even = (np.arange(first, first + len(retrains.members)) % 2) == 0
+        parts = [
+            Retrains(retrains.members, retrains.losses[:, self.columns]),
+            mean,
+            Retrains(mean.members[even], mean.losses[even]),
+            Retrains(mean.members[~even], mean.losses[~even]),
+        ]
+        for place, (aggregator, part) in enumerate(zip(self._aggregators, parts, strict=True)):
+            self._states[place] = aggregator.update(self._states[place], part)
+
+    def convergence(self, draws: int) -> Convergence:
+        """The statistics now."""
+        finished = zip(self._aggregators, self._states, strict=True)
+        watched, mean, even, odd = (aggregator.finish(state) for aggregator, state in finished)
+        return Convergence(
+            value=self.value,
+            loss=self.loss,
+            draws=draws,
+            mean_standard_error=_finite_mean(watched.standard_errors),
+            signs_certain=float(mean.data_values().certain().mean()),
+            rank_stability=_rank_correlation(even.data_values().values, odd.data_values().values),
+        )
+
+
+class Monitor:
+    """Statistics of a campaign's influences over a growing prefix of its draws.
+
+    The same stops give the same bits: a campaign with `until` advances at fixed counts only.
+    """
+
+    def __init__(self, campaign: Campaign, values: tuple[str, ...]) -> None:
+        self.campaign = campaign
+        self.draws = 0
+        loss = campaign.losses[0]
+        n_test = campaign.store.n_test
+        columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
+        wanted = [value for value in values if not value_method(value).per_instance and not campaign.why_not(value)]
+        self._loss = loss
+        self._watched = [_Watched(campaign, value, loss, columns) for value in wanted]
+
+    def advance(self, draws: int) -> list[Convergence]:
+        """Take in the draws up to `draws` and return the statistics of each value."""
+        if draws > self.draws and self._watched:
+            first = self.draws
+            for block in self.campaign.retrains(self._loss, self.draws, draws):
+                for watched in self._watched:
+                    watched.update(block, first)
+                first += len(block.members)
+        self.draws = max(self.draws, draws)
+        return [watched.convergence(self.draws) for watched in self._watched]
+
+
+def complete_prefix(campaign: Campaign, start: int) -> int:
+    """How many draws from the first on are all in the store, stored or failed; looking on from draw `start`."""
+    done = start
+    for rows in campaign.plan.blocks_of_draws(start):
+        missing = campaign.store.missing(rows.ids)
+        if missing:
+            return done + min(missing)
+        done += len(rows.keys)
+    return done
+
+
+def _finite_mean(errors: AnyArray) -> float:
+    finite = errors[np.isfinite(errors)]
+    return float(finite.mean()) if finite.size else float("nan")
+
+
+def _rank_correlation(a: AnyArray, b: AnyArray) -> float:
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
+        return float("nan")
+    return float(stats.spearmanr(a[both], b[both]).statistic)
+
+
+def require_influence(result: object, value: str) -> Influence:
+    """`result` where it is an Influence; raises EstimatorError for a value that is one number an instance."""
+    if not isinstance(result, Influence):
+        raise EstimatorError(f"{value} is one number for each training instance, not a matrix")
+    return result

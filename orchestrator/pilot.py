@@ -1,0 +1,134 @@
+"""What a job will cost and what its budget buys, from a pilot of a few retrains in this process."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.arrays import Float32Array, FloatArray
+from estimators.registry import value_method
+from estimators.seeding import retrain_seeds
+from estimators.subsets import subset_keys
+from orchestrator.plan import chunk_rows, end_replicates
+from orchestrator.preparation import PlannedCampaign, Prepared
+from workers.learner import Learner
+from workers.smoke import SmokeReport
+
+MOST_PILOT_DRAWS = 32
+SECONDS_PER_PILOT = 5.0
+BYTES_PER_STORED_LOSS = 3.46
+"""Measured: float32 losses, byte-stream-split, zstd 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedError:
+    """The standard error that a budget buys, in the loss's unit.
+
+    per_pair: the mean over pairs (instance, test instance). per_instance: of a data value (the mean test loss), or of
+    a value that is one number an instance.
+    """
+
+    value: str
+    loss: str
+    per_pair: float
+    per_instance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """The cost of one campaign: retrains (end rows too), chunks, wall seconds on `workers`, bytes in the store."""
+
+    campaign: PlannedCampaign
+    retrains: int
+    chunks: int
+    together: int
+    seconds: float
+    workers: int
+    stored_bytes: int
+    pilot_draws: int
+    errors: tuple[ExpectedError, ...]
+
+
+def stored_bytes(rows: int, n: int, n_test: int, losses: int, *, train_losses: bool) -> int:
+    """Bytes of `rows` retrains in the store."""
+    values = losses * (n_test + (n if train_losses else 0))
+    return int(rows * (values * BYTES_PER_STORED_LOSS + n / 8 + 120))
+
+
+def forecast(prepared: Prepared, report: SmokeReport, workers: int, say: Callable[[str], None]) -> list[Forecast]:
+    """The cost of each campaign, and the standard error of each value, from a pilot on its own design."""
+    learner = prepared.learner(together=report.together)
+    forecasts = []
+    for campaign in prepared.campaigns:
+        say(f"pilot of {campaign.name}: {campaign.design.label}")
+        forecasts.append(_forecast(prepared, campaign, learner, report, workers))
+    return forecasts
+
+
+def _forecast(
+    prepared: Prepared, campaign: PlannedCampaign, learner: Learner, report: SmokeReport, workers: int
+) -> Forecast:
+    data = prepared.loaded.dataset
+    losses, train, seconds = _pilot(prepared, campaign, learner, report.together)
+    rows = campaign.draws + 1 + end_replicates(data.n, deterministic=report.traits.deterministic)
+    size = stored_bytes(1, data.n, data.n_test, len(report.losses), train_losses=bool(train))
+    per_chunk = chunk_rows(
+        together=report.together, seconds_per_retrain=seconds, bytes_per_row=size, rows=rows, workers=workers
+    )
+    drawn = len(next(iter(losses.values())))
+    return Forecast(
+        campaign=campaign,
+        retrains=rows,
+        chunks=-(-rows // per_chunk),
+        together=report.together,
+        seconds=rows * seconds / workers,
+        workers=workers,
+        stored_bytes=rows * size,
+        pilot_draws=drawn,
+        errors=tuple(_errors(prepared, campaign, losses, train)) if drawn > 1 else (),
+    )
+
+
+def _pilot(
+    prepared: Prepared, campaign: PlannedCampaign, learner: Learner, together: int
+) -> tuple[dict[str, Float32Array], dict[str, Float32Array], float]:
+    """Losses of the pilot's draws on tests and training instances, and seconds a retrain."""
+    count = min(campaign.draws, max(MOST_PILOT_DRAWS, together))
+    identities = prepared.loaded.train_identities
+    parts, started, drawn = [], time.monotonic(), 0
+    while drawn < count and (drawn == 0 or time.monotonic() - started < SECONDS_PER_PILOT):
+        members = campaign.design.draws(drawn, min(drawn + together, count))
+        keys = subset_keys(members, identities)
+        seeds = retrain_seeds(prepared.job.learner.seed, keys, np.zeros(len(keys), dtype=np.int64))
+        parts.append(learner.retrain(members, seeds))
+        drawn += len(members)
+    seconds = (time.monotonic() - started) / drawn
+    test = {name: np.concatenate([part.test[name] for part in parts]) for name in parts[0].test}
+    train = {name: np.concatenate([(part.train or {})[name] for part in parts]) for name in parts[0].train or {}}
+    return test, train, seconds
+
+
+def _errors(
+    prepared: Prepared, campaign: PlannedCampaign, losses: dict[str, Float32Array], train: dict[str, Float32Array]
+) -> list[ExpectedError]:
+    found = []
+    for value in prepared.values:
+        method = value_method(value)
+        if method.accepts(campaign.design) or (method.needs_train_losses and not train):
+            continue
+        for loss, test_losses in losses.items():
+            pairs = train[loss] if method.needs_train_losses else test_losses
+            spread = float(np.mean(_deviation(pairs)))
+            mean = spread if method.per_instance else float(_deviation(test_losses.mean(axis=1, keepdims=True))[0])
+            predicted = [
+                method.standard_error(each, n=prepared.loaded.dataset.n, retrains=campaign.draws, design=campaign.design)
+                for each in (spread, mean)
+            ]
+            found.append(ExpectedError(value, loss, predicted[0], predicted[1]))
+    return found
+
+
+def _deviation(losses: Float32Array) -> FloatArray:
+    deviation: FloatArray = losses.astype(np.float64).std(axis=0, ddof=1)
+    return deviation

@@ -1,0 +1,120 @@
+"""Everything about a job that can be known before a store is opened or a worker is started."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from estimators.designs import make_design
+from estimators.designs.protocol import Design
+from estimators.registry import VALUES, value_method
+from orchestrator.checks import check_job
+from orchestrator.datasets import LoadedData, load_data
+from orchestrator.fingerprint import fingerprints
+from orchestrator.job import CampaignSpec, Job, UntilBudget
+from workers.chunk_types import Fingerprints
+from workers.dataset import Dataset
+from workers.learner import Learner
+from workers.learner_specs import FunctionSpec, TorchSpec
+from workers.learners import make_learner
+from workers.smoke import SmokeReport, smoke_retrain
+from workers.user_code import CodeSnapshot, snapshot_code
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCampaign:
+    """A campaign of the job with its design made: `id` names it in the store, `draws` is what the budget asks."""
+
+    id: str
+    name: str
+    spec: CampaignSpec
+    design: Design
+    seed: int
+    draws: int
+
+    @property
+    def parameters(self) -> dict[str, str | int | float | None]:
+        """The design's own parameters."""
+        given = {"size": self.spec.size, "fraction": self.spec.fraction, "probability": self.spec.probability}
+        return {key: value for key, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A checked job: data, user code, fingerprints, designs and the values asked for."""
+
+    job: Job
+    loaded: LoadedData
+    code: CodeSnapshot | None
+    fingerprints: Fingerprints
+    campaigns: tuple[PlannedCampaign, ...]
+    values: tuple[str, ...]
+
+    def learner(self, data: Dataset | None = None, *, together: int | None = None, device: str = "auto") -> Learner:
+        """The job's learner in this process, on the job's data or on another."""
+        return make_learner(
+            self.job.learner, self.loaded.dataset if data is None else data, self.code, device=device, together=together
+        )
+
+
+def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
+    """Load data and code, check everything that is free to check; raises JobError naming every problem found."""
+    loaded = load_data(job)
+    for note in loaded.notes:
+        say(f"note: {note}")
+    code = user_code(job)
+    check_job(job, loaded)
+    campaigns = tuple(_planned(job, spec, loaded.dataset.n) for spec in job.campaigns)
+    return Prepared(
+        job=job,
+        loaded=loaded,
+        code=code,
+        fingerprints=fingerprints(loaded, job.learner, code),
+        campaigns=campaigns,
+        values=job.values or _values_that_fit(campaigns),
+    )
+
+
+def user_code(job: Job) -> CodeSnapshot | None:
+    """The user's source files that the learner names, or None where it needs none."""
+    learner = job.learner
+    if isinstance(learner, TorchSpec):
+        return snapshot_code(str(job.folder), learner.model)
+    if isinstance(learner, FunctionSpec):
+        return snapshot_code(str(job.folder), learner.function)
+    return None
+
+
+def smoke(prepared: Prepared) -> SmokeReport:
+    """Train a few retrains in this process and check what the learner declares; raises LearnerError."""
+    learner = prepared.learner()
+    return smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
+
+
+def _planned(job: Job, spec: CampaignSpec, n: int) -> PlannedCampaign:
+    seed = job.seed if spec.seed is None else spec.seed
+    design = make_design(
+        spec.design, n=n, seed=seed, size=spec.size, fraction=spec.fraction, probability=spec.probability
+    )
+    identity = json.dumps([spec.design, spec.size, spec.fraction, spec.probability, seed, n])
+    digest = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
+    return PlannedCampaign(
+        id=f"{spec.design}-{digest}",
+        name=spec.name or spec.design,
+        spec=spec,
+        design=design,
+        seed=seed,
+        draws=_draws(spec, design),
+    )
+
+
+def _draws(spec: CampaignSpec, design: Design) -> int:
+    if isinstance(spec.retrains, UntilBudget):
+        return spec.retrains.until.at_most
+    if design.draw_count is not None:
+        return design.draw_count
+    return design.least_draws if spec.retrains is None else spec.retrains
+
+
+def _values_that_fit(campaigns: tuple[PlannedCampaign, ...]) -> tuple[str, ...]:
+    return tuple(name for name in VALUES if any(not value_method(name).accepts(each.design) for each in campaigns))

@@ -1,0 +1,149 @@
+"""What the driver does with outcomes: failure rows, metrics, progress."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.campaign import Campaign
+from orchestrator.journal import RunJournal
+from orchestrator.metric_points import metric_name
+from orchestrator.monitor import Convergence, Monitor, complete_prefix
+from orchestrator.progress import ProgressLine, Screen
+from orchestrator.recorder import Progress
+from workers.chunk_store import ChunkStore
+from workers.failure_rows import failure_chunk
+from workers.outcomes import ChunkTask, Failure, Receipt
+from workers.training import ChunkFacts
+
+SECONDS_BETWEEN_METRICS = 2.0
+POINTS_OF_CONVERGENCE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A retrain that failed for good."""
+
+    campaign: str
+    key: str
+    reason: str
+    attempts: int
+
+
+@dataclass
+class Tally:
+    """Counts of one campaign while it runs."""
+
+    planned: int
+    spared: int
+    started: float
+    done: int = 0
+    bytes: int = 0
+    worker_seconds: float = 0.0
+    failures: list[FailedRow] = field(default_factory=list)
+    mean_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+
+class CampaignRecorder:
+    """The recorder of one campaign: called by the driver's loop, never calls it back."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        chunks: ChunkStore,
+        facts: ChunkFacts,
+        *,
+        journal: RunJournal,
+        screen: Screen,
+        values: tuple[str, ...],
+        tally: Tally,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.campaign, self.tally = campaign, tally
+        self.convergence: list[Convergence] = []
+        self._chunks, self._facts, self._journal, self._screen, self._clock = chunks, facts, journal, screen, clock
+        self._values = values
+        self._monitor: Monitor | None = None
+        self._metrics_at = clock()
+        self._step = max(1, campaign.plan.draws // POINTS_OF_CONVERGENCE)
+
+    def stored(self, task: ChunkTask, receipt: Receipt) -> None:
+        """Count a chunk that is in the store."""
+        del task
+        self.campaign.store.add(self.campaign.id, receipt.name)
+        self.tally.done += receipt.rows
+        self.tally.bytes += receipt.bytes
+        self.tally.worker_seconds += receipt.seconds
+        for loss, mean in receipt.mean_losses.items():
+            total, rows = self.tally.mean_losses.get(loss, (0.0, 0))
+            self.tally.mean_losses[loss] = (total + mean * receipt.rows, rows + receipt.rows)
+
+    def failed(self, task: ChunkTask, failure: Failure, attempts: int) -> None:
+        """Write the failure row of a retrain that failed for good."""
+        name, content = failure_chunk(task, failure, attempts, self._facts)
+        self._chunks.put(name, content)
+        self.campaign.store.add(self.campaign.id, name)
+        self.tally.failures.append(FailedRow(self.campaign.id, task.keys[0].hex(), failure.reason, attempts))
+        self.tally.done += 1
+
+    def tick(self, progress: Progress) -> None:
+        """Show progress; every two seconds send metrics."""
+        self._screen.progress(self.line(progress.note))
+        now = self._clock()
+        if now - self._metrics_at >= SECONDS_BETWEEN_METRICS:
+            self._metrics_at = now
+            self._send_metrics()
+
+    def line(self, note: str = "") -> ProgressLine:
+        """Progress of the campaign now."""
+        tally = self.tally
+        return ProgressLine(
+            campaign=self.campaign.name,
+            done=tally.done + tally.spared,
+            planned=tally.planned,
+            spared=tally.spared,
+            failures=len(tally.failures),
+            seconds=self._clock() - tally.started,
+            note=note,
+        )
+
+    def finish(self) -> None:
+        """The last point of every metric."""
+        self._screen.finish(self.line())
+        self._step = 1
+        self._send_metrics(last=True)
+
+    def _send_metrics(self, *, last: bool = False) -> None:
+        line = self.line()
+        metrics = {
+            "retrains": float(line.done),
+            "retrains_per_second": line.rate,
+            "failures": float(line.failures),
+            "bytes": float(self.tally.bytes),
+        }
+        for loss, (total, rows) in self.tally.mean_losses.items():
+            metrics[metric_name("mean_loss", loss)] = total / rows
+        self._journal.metrics(line.done, metrics | self._convergence_metrics(), last=last)
+
+    def _convergence_metrics(self) -> dict[str, float]:
+        if self.tally.done + self.tally.spared < self.campaign.plan.ends + self._step:
+            return {}
+        if self._monitor is None:
+            if self.campaign.store.missing(self.campaign.plan.end_rows().ids):
+                return {}
+            self._monitor = Monitor(self.campaign, self._values)
+        prefix = complete_prefix(self.campaign, self._monitor.draws)
+        if prefix < self._monitor.draws + self._step:
+            return {}
+        points = self._monitor.advance(prefix)
+        self.convergence += points
+        return convergence_metrics(points)
+
+
+def convergence_metrics(points: list[Convergence]) -> dict[str, float]:
+    """Metric names and values of statistics; what is not defined yet is NaN, which the journal leaves out."""
+    metrics = {}
+    for point in points:
+        metrics[metric_name("mean_standard_error", point.value, point.loss)] = point.mean_standard_error
+        metrics[metric_name("signs_certain", point.value, point.loss)] = point.signs_certain
+        metrics[metric_name("rank_stability", point.value, point.loss)] = point.rank_stability
+    return metrics
