@@ -8,18 +8,24 @@ from workers.outcomes import ChunkTask, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task came back. `worker_lost`: the worker died with it, its outcome is unknown (it may have been stored)."""
+    """A task came back.
+
+    worker_lost: the worker died with it, its outcome is unknown (it may have been stored). preempted: the loss was
+    announced, its node was taken away. started: False where the worker died before the task became its first, so
+    that the task cannot be at fault.
+    """
 
     ticket: int
     task: ChunkTask
     outcome: Outcome
     worker_lost: bool = False
     preempted: bool = False
+    started: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A task in flight. `since`: monotonic time at which it became the first of its worker, None while it waits there."""
+    """A task in flight. `since`: monotonic time at which it became the first of its worker, None while it waits."""
 
     ticket: int
     task: ChunkTask
