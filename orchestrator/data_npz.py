@@ -47,7 +47,15 @@ class _Archive:
         extras = {known} if role == "train" and known is not None else set()
         self._refuse_absent({*wanted.values(), *extras})
         arrays = {use: self.read(name) for use, name in wanted.items()}
-        return RawPart(source=self.where, extras={name: self.read(name) for name in extras}, **arrays)
+        return RawPart(
+            source=self.where,
+            features=arrays["features"],
+            labels=arrays["labels"],
+            ids=arrays.get("ids"),
+            weights=arrays.get("weights"),
+            groups=arrays.get("groups"),
+            extras={name: self.read(name) for name in extras},
+        )
 
     def names(self) -> list[str]:
         return [name.removesuffix(".npy") for name in self.archive.namelist()]
