@@ -20,6 +20,9 @@ class Dataset:
     weights: [n_rows] float64 instance weights or None.
     groups: [n_rows] int64, the player of each row, or None where each row is a player.
     feature_names: for tables, else empty.
+    order: [n_rows] int64, the positions of the training rows sorted by instance identity, in which learners list a
+    subset's members before they shuffle them; None = as the rows stand. With it a retrain does not depend on the
+    order of the training file.
     """
 
     task: Task
@@ -32,6 +35,7 @@ class Dataset:
     groups: IntArray | None = None
     group_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = field(default=())
+    order: IntArray | None = None
 
     @property
     def rows(self) -> int:
@@ -51,4 +55,5 @@ class Dataset:
     def class_frequencies(self) -> FloatArray:
         """Share [C] of each class among the training labels."""
         counts: FloatArray = np.bincount(self.train_labels, minlength=len(self.classes)).astype(np.float64)
-        return counts / counts.sum()
+        shares: FloatArray = counts / counts.sum()
+        return shares

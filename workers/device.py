@@ -1,0 +1,104 @@
+"""Devices: which one to use, how much memory it has, and how many models train together on it."""
+
+from pathlib import Path
+from typing import Final
+
+from workers.errors import DeviceError
+
+CPU_WORKING_SET: Final = 24 * 2**20
+CPU_MOST: Final = 128
+CUDA_MOST: Final = 4096
+MEMORY_SHARE: Final = {"cpu": 0.125, "cuda": 0.5}
+FLOAT_BYTES: Final = 4
+COPIES_OF_PARAMETERS: Final = 6
+
+
+def choose_device(name: str) -> str:
+    """The device that `name` means: "auto" is "cuda" where there is one, else "cpu".
+
+    Raises:
+        DeviceError: the name is unknown, or a GPU is asked for where PyTorch sees none.
+    """
+    import torch  # noqa: PLC0415 - light commands ask for the other functions only
+
+    kind = name.partition(":")[0]
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if kind not in {"cpu", "cuda"}:
+        raise DeviceError(f"device: {name!r} is not known; it is one of auto, cpu, cuda")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(_no_gpu(torch.__version__, built_for=torch.version.cuda))
+    return name
+
+
+def _no_gpu(version: str, *, built_for: str | None) -> str:
+    if built_for is None:
+        cause = f"this PyTorch ({version}) is built for the CPU alone: install a CUDA build of it"
+    else:
+        cause = (
+            f"PyTorch {version} is built for CUDA {built_for} but sees no GPU here: look at `nvidia-smi`, at"
+            " CUDA_VISIBLE_DEVICES, and at `workers: {gpus: 1}` in the job file, without which a worker is given none"
+        )
+    return f"device: 'cuda' is asked for, but {cause}; or write `device: auto` to take the CPU where there is no GPU"
+
+
+def device_memory(device: str) -> int:
+    """Bytes of memory of the device: a GPU's, or the machine's within the limit of its control group.
+
+    The whole, not what is free at the moment, so that the same machine gives the same answer.
+    """
+    if device.startswith("cuda"):
+        import torch  # noqa: PLC0415 - see choose_device
+
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    import psutil  # noqa: PLC0415 - needed on this path only
+
+    return min(int(psutil.virtual_memory().total), _control_group_limit())
+
+
+def _control_group_limit() -> int:
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            return int(text)
+    return 2**63
+
+
+def models_together(
+    *,
+    parameters: int,
+    instance_floats: int,
+    batch_rows: int,
+    evaluation_rows: int,
+    n_evaluated: int,
+    device: str,
+    memory: int,
+) -> int:
+    """K, how many models train together: a power of two from shapes and memory alone, never from timing.
+
+    parameters: of one model. instance_floats: numbers of one instance's input and activations together. batch_rows
+    and evaluation_rows: instances a model sees at a time. n_evaluated: losses a retrain returns. memory: the device's
+    bytes.
+
+    On a CPU, one step's working set (parameters, gradients, batch, activations and their gradients) is held near
+    `CPU_WORKING_SET`, where the overhead of a step is spread over many models while caches still serve: measured
+    for 784-64-10 with batches of 128 and for 64-32-10 with batches of 32. On a GPU, memory is the bound.
+    """
+    kind = device.partition(":")[0]
+    step = FLOAT_BYTES * (2 * parameters + 2 * batch_rows * instance_floats)
+    held = FLOAT_BYTES * (
+        COPIES_OF_PARAMETERS * parameters + max(4 * batch_rows, 2 * evaluation_rows) * instance_floats + 2 * n_evaluated
+    )
+    by_memory = int(MEMORY_SHARE[kind] * memory) // held
+    wanted = min(by_memory, CPU_WORKING_SET // step, CPU_MOST) if kind == "cpu" else min(by_memory, CUDA_MOST)
+    return 1 << max(0, wanted.bit_length() - 1)
+
+
+def evaluation_rows(*, instance_floats: int, device: str) -> int:
+    """Instances evaluated at a time by one model: a multiple of 16, from the shapes of an instance alone."""
+    budget = (2**21 if device.startswith("cpu") else 2**25) // max(1, instance_floats)
+    most = 512 if device.startswith("cpu") else 4096
+    return max(16, min(most, 1 << max(0, budget.bit_length() - 1)))

@@ -1,0 +1,170 @@
+"""The torch learner: any nn.Module class of the user's, K subsets trained together where the model allows it."""
+
+import copy
+import dataclasses
+
+import numpy as np
+from torch import nn
+
+from estimators.arrays import BoolArray, SeedArray
+from workers.dataset import Dataset
+from workers.device import choose_device, device_memory, evaluation_rows, models_together
+from workers.errors import LearnerError
+from workers.learner import LearnerTraits, Losses
+from workers.learner_specs import TorchSpec
+from workers.learners.torch_batches import batch_width
+from workers.learners.torch_data import as_inputs, torch_data
+from workers.learners.torch_looped import LoopedTrainer
+from workers.learners.torch_losses import kept_losses
+from workers.learners.torch_module import ModuleFactory, checked_class
+from workers.learners.torch_numerics import bits_depend_on_together, numeric_class
+from workers.learners.torch_setting import Trainer, TrainingSetting
+from workers.learners.torch_together import TogetherTrainer
+from workers.learners.torch_trial import trial
+
+
+class TorchLearner:
+    """Minibatch training of the user's network (`spec`) on subsets of `data`.
+
+    Training loss: cross-entropy of logits [B, C], or the squared error of outputs [B] or [B, 1], as a mean over the
+    batch's rows weighted by `data.weights`. Each epoch runs through a permutation, from (seed, epoch), of the members
+    sorted by identity, in batches of `batch_size`, the last one shorter (with batch normalisation, a last batch of a
+    single instance is left out). Initial parameters: the module constructed with PyTorch's generator seeded by the
+    retrain's seed. The empty subset gives the untrained model.
+
+    Row k depends on (members[k], seeds[k]) alone, in every bit for a given numeric class.
+
+    together: K, over `spec.together`. device: over `spec.device` unless "auto".
+
+    Raises:
+        LearnerError: the model, the data and the job do not fit together.
+        DeviceError: the device is not there.
+    """
+
+    def __init__(
+        self,
+        spec: TorchSpec,
+        data: Dataset,
+        model_class: type[nn.Module],
+        *,
+        device: str = "auto",
+        together: int | None = None,
+    ) -> None:
+        self._spec = spec if together is None else dataclasses.replace(spec, together=together)
+        self._device = choose_device(spec.device if device == "auto" else device)
+        self._kept = kept_losses(spec.losses, data.task)
+        if spec.optimizer.nesterov and not spec.optimizer.momentum:
+            raise LearnerError("learner.optimizer: nesterov needs a momentum above 0")
+        self._data = torch_data(data, self._device)
+        self._factory = ModuleFactory(
+            model_class=checked_class(model_class, spec.model),
+            arguments=spec.arguments,
+            example=as_inputs(self._data.train_features[:1].cpu()),
+        )
+        self._report = trial(self._factory, self._data, spec.model)
+        self._setting = self._make_setting()
+        self._together, self._reason = self._choose_together()
+        self._trainer = self._make_trainer(self._together)
+        self._bits_depend = isinstance(self._trainer, TogetherTrainer) and bits_depend_on_together(self._trainer)
+
+    def _make_setting(self) -> TrainingSetting:
+        return TrainingSetting(
+            spec=self._spec,
+            data=self._data,
+            factory=self._factory,
+            kept=self._kept,
+            evaluation_rows=evaluation_rows(instance_floats=self._report.instance_floats, device=self._device),
+            skip_single=self._report.normalises_batches,
+        )
+
+    def _choose_together(self) -> tuple[int, str]:
+        """K, and why it is 1 where models are looped."""
+        report = self._report
+        if report.stacked is None:
+            return 1, report.reason
+        if self._spec.together != "auto":
+            asked = self._spec.together
+            return asked, "" if asked > 1 else "together: 1 asks for it"
+        if report.convolutional and self._device == "cpu":
+            return 1, "on a CPU, convolutions are faster one model at a time (an integer for together overrides)"
+        chosen = models_together(
+            parameters=report.parameters,
+            instance_floats=report.instance_floats,
+            batch_rows=batch_width(self._spec.batch_size, self._data.n),
+            evaluation_rows=self._setting.evaluation_rows,
+            n_evaluated=len(self._kept) * (self._data.n_test + self._spec.train_losses * self._data.n),
+            device=self._device,
+            memory=device_memory(self._device),
+        )
+        if chosen < (4 if self._device == "cpu" else 2):
+            return 1, "models this large gain nothing from being trained together (an integer for together overrides)"
+        return chosen, ""
+
+    def _make_trainer(self, together: int) -> Trainer:
+        if self._report.stacked is None or together == 1:
+            return LoopedTrainer(setting=self._setting)
+        return TogetherTrainer(setting=self._setting, model=self._report.stacked, together=together)
+
+    @property
+    def n(self) -> int:
+        """Length of a row of members."""
+        return self._data.n
+
+    @property
+    def n_test(self) -> int:
+        """Number of test instances."""
+        return self._data.n_test
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names of the losses returned."""
+        return self._kept
+
+    @property
+    def together(self) -> int:
+        """K, how many retrains train together; 1 where they are looped."""
+        return self._together
+
+    @property
+    def traits(self) -> LearnerTraits:
+        """What the learner declares of itself."""
+        return LearnerTraits(
+            deterministic=False, membership="gathers", together=self._together > 1, reason=self._reason
+        )
+
+    @property
+    def numeric_class(self) -> str:
+        """Version, device, precision and threads; K where the bits depend on it."""
+        return numeric_class(self._device, together=self._together, bits_depend=self._bits_depend)
+
+    def with_together(self, together: int) -> "TorchLearner":
+        """The same learner with another K (after running out of memory, for one); data and model are shared."""
+        if together < 1:
+            raise LearnerError(f"together must be 1 or more, not {together}")
+        other = copy.copy(self)
+        other._train_together(together)  # noqa: SLF001 - its own class
+        return other
+
+    def _train_together(self, together: int) -> None:
+        self._spec = dataclasses.replace(self._spec, together=together)
+        self._together, self._reason = self._choose_together()
+        self._trainer = self._make_trainer(self._together)
+
+    def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
+        """Train on each row of members [R, n] with its seed [R]; losses [R, n_test], and [R, n] on the training set.
+
+        Raises:
+            LearnerError: members or seeds of another shape.
+        """
+        if members.ndim != 2 or members.shape[1] != self.n or seeds.shape != (len(members),):
+            raise LearnerError(
+                f"members {list(members.shape)} and seeds {list(seeds.shape)} do not fit; wanted [R, {self.n}] and [R]"
+            )
+        if len(members) == 0:
+            return self._nothing()
+        return self._trainer.retrain(members.astype(np.bool_, copy=False), seeds)
+
+    def _nothing(self) -> Losses:
+        test = {name: np.empty((0, self.n_test), dtype=np.float32) for name in self._kept}
+        train = {name: np.empty((0, self.n), dtype=np.float32) for name in self._kept}
+        return Losses(test=test, train=train if self._spec.train_losses else None)

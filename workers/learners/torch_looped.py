@@ -1,0 +1,75 @@
+"""Retrains trained one after the other: any model, by PyTorch's own optimizers."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from estimators.arrays import BoolArray, SeedArray
+from estimators.seeding import derive_seed
+from workers.learner import Losses
+from workers.learners.torch_batches import BatchStream
+from workers.learners.torch_data import as_inputs
+from workers.learners.torch_losses import losses_of
+from workers.learners.torch_module import seeded
+from workers.learners.torch_optimizers import module_optimizer
+from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
+
+
+@dataclass(frozen=True, slots=True)
+class LoopedTrainer:
+    """Trains one model at a time; random numbers drawn in `forward` come from the retrain's seed."""
+
+    setting: TrainingSetting
+
+    def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
+        """Losses of retrains on members [R, n] with seeds [R]."""
+        return joined([self._one(row, int(seed)) for row, seed in zip(members, seeds, strict=True)])
+
+    def _one(self, members: BoolArray, seed: int) -> Losses:
+        setting = self.setting
+        data = setting.data
+        module = setting.factory.build(seed).to(data.device)
+        with seeded(derive_seed("forward", seed), data.device):
+            self._train(module, setting.stream(members, seed))
+            module.eval()
+            test = to_numpy(self._losses(module, data.test_features, data.test_labels), 1)
+            if not setting.spec.train_losses:
+                return Losses(test=test)
+            return Losses(test=test, train=to_numpy(self._losses(module, data.train_features, data.train_labels), 1))
+
+    def _train(self, module: nn.Module, stream: BatchStream) -> None:
+        trained = [p for p in module.parameters() if p.requires_grad]
+        if not trained:
+            return
+        data = self.setting.data
+        optimizer = module_optimizer(self.setting.spec.optimizer, trained)
+        for batch, rate in zip(stream.batches(), self.setting.rates(stream).tolist(), strict=True):
+            rows = torch.from_numpy(batch).to(data.device)
+            coefficients = torch.from_numpy(stream.coefficients(batch)).to(data.device)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad()
+            outputs = module(as_inputs(data.train_features[rows]))
+            self._loss(outputs, data.train_labels[rows], coefficients).backward()  # type: ignore[no-untyped-call] # torch's
+            optimizer.step()
+
+    def _loss(self, outputs: Tensor, labels: Tensor, coefficients: Tensor) -> Tensor:
+        if self.setting.data.task == "classification":
+            each = functional.cross_entropy(outputs, labels, reduction="none")
+        else:
+            each = functional.mse_loss(outputs.reshape(labels.shape), labels, reduction="none")
+        return (each * coefficients).sum()
+
+    @torch.no_grad()
+    def _losses(self, module: nn.Module, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Losses [1, rows]."""
+        setting = self.setting
+        found: dict[str, list[Tensor]] = {name: [] for name in setting.kept}
+        for start in range(0, len(labels), setting.evaluation_rows):
+            part = slice(start, start + setting.evaluation_rows)
+            outputs = module(as_inputs(features[part]))
+            for name, values in losses_of(setting.kept, setting.data.task, outputs, labels[part]).items():
+                found[name].append(values)
+        return {name: torch.cat(values).unsqueeze(0) for name, values in found.items()}

@@ -1,0 +1,68 @@
+"""What both ways of training, together and looped, are given."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
+from workers.learner import Losses
+from workers.learner_specs import TorchSpec
+from workers.learners.torch_batches import BatchStream
+from workers.learners.torch_data import TorchData
+from workers.learners.torch_module import ModuleFactory
+from workers.learners.torch_schedules import schedule_factors
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSetting:
+    """A job's torch learner on its data. kept: the losses returned. skip_single: see `BatchStream`."""
+
+    spec: TorchSpec
+    data: TorchData
+    factory: ModuleFactory
+    kept: tuple[str, ...]
+    evaluation_rows: int
+    skip_single: bool = False
+
+    def stream(self, members: BoolArray, seed: int) -> BatchStream:
+        """The batches of a retrain."""
+        return BatchStream(
+            members=self.data.members(members),
+            seed=seed,
+            batch_size=self.spec.batch_size,
+            epochs=self.spec.epochs,
+            weights=self.data.weights,
+            skip_single=self.skip_single,
+        )
+
+    def rates(self, stream: BatchStream) -> FloatArray:
+        """Learning rates [steps] of a retrain."""
+        factors = schedule_factors(
+            self.spec.schedule, steps=stream.steps, steps_per_epoch=max(1, stream.steps_per_epoch)
+        )
+        return self.spec.optimizer.lr * factors
+
+
+class Trainer(Protocol):
+    """Trains a model on each subset and evaluates it."""
+
+    def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
+        """Losses of K retrains on members [K, n] with seeds [K]."""
+        ...
+
+
+def to_numpy(tensors: dict[str, Tensor], count: int) -> dict[str, Float32Array]:
+    """Losses of the first `count` models as float32 arrays."""
+    return {name: tensor[:count].to(torch.float32).cpu().numpy() for name, tensor in tensors.items()}
+
+
+def joined(parts: list[Losses]) -> Losses:
+    """Losses of several groups of retrains, one after the other."""
+    test = {name: np.concatenate([part.test[name] for part in parts]) for name in parts[0].test}
+    trains = [part.train for part in parts if part.train is not None]
+    if not trains:
+        return Losses(test=test)
+    return Losses(test=test, train={name: np.concatenate([train[name] for train in trains]) for name in trains[0]})

@@ -1,0 +1,184 @@
+"""What a model is like, found by running it on a few rows: whether it can be trained together, and if not, why."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from workers.errors import LearnerError
+from workers.learners.torch_data import TorchData, as_inputs
+from workers.learners.torch_layout import FlatLayout, flat_layout
+from workers.learners.torch_losses import training_gradient
+from workers.learners.torch_module import ModuleFactory, built, check_outputs, described, seeded
+from workers.learners.torch_stack import StackedModel, fixed_tensors, stacked_model
+
+ROWS: Final = 16
+FEWER_ROWS: Final = 5
+SEEDS: Final = (0, 1, 2)
+AGREEMENT: Final = 1e-3
+
+BATCH_NORM: Final = (nn.modules.batchnorm._BatchNorm,)  # noqa: SLF001 - the only name that all its kinds share
+CONVOLUTIONS: Final = (nn.modules.conv._ConvNd,)  # noqa: SLF001 - as above
+
+
+@dataclass(frozen=True, slots=True)
+class TrialReport:
+    """What the trial found.
+
+    reason: why models cannot be trained together, "" where they can. stacked: their batched form, where they can.
+    instance_floats: numbers of one instance's input and activations. parameters: trained numbers of one model.
+    """
+
+    reason: str
+    stacked: StackedModel | None
+    parameters: int
+    instance_floats: int
+    convolutional: bool
+    normalises_batches: bool
+
+
+def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialReport:
+    """Construct the model, run it on a few training rows, and try three of them together.
+
+    Raises:
+        LearnerError: the model cannot be constructed, cannot take the features, gives outputs of another shape, or
+            starts from parameters that its seed does not fix.
+    """
+    module = built(factory, SEEDS[0], reference)
+    _check_seeding(module, built(factory, SEEDS[0], reference), reference)
+    rows = torch.arange(ROWS) % data.n
+    inputs = as_inputs(data.train_features[rows.to(data.device)].cpu())
+    floats = _probe_outputs(module, inputs, data, reference)
+    reason = _cannot_stack(factory, inputs)
+    stacked = None
+    if not reason:
+        stacked, reason = _try_together(factory, inputs, data, rows)
+    return TrialReport(
+        reason=reason,
+        stacked=stacked,
+        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
+        instance_floats=floats,
+        convolutional=any(isinstance(part, CONVOLUTIONS) for part in module.modules()),
+        normalises_batches=any(isinstance(part, BATCH_NORM) for part in module.modules()),
+    )
+
+
+def _check_seeding(first: nn.Module, second: nn.Module, reference: str) -> None:
+    pairs = zip(first.state_dict().items(), second.state_dict().values(), strict=True)
+    for (name, one), other in pairs:
+        if not torch.equal(one, other):
+            raise LearnerError(
+                f"model: {reference} starts from other numbers in {name} each time, though PyTorch's generator is"
+                " seeded: draw initial parameters with torch's random functions, not NumPy's or Python's"
+            )
+
+
+def _probe_outputs(module: nn.Module, inputs: Tensor, data: TorchData, reference: str) -> int:
+    """Check the outputs in evaluation mode; the count of numbers that one instance makes on its way."""
+    counts = [inputs.numel()]
+
+    def count(_module: nn.Module, _inputs: object, outputs: object) -> None:
+        counts.append(outputs.numel() if isinstance(outputs, Tensor) else 0)
+
+    leaves = [part for part in module.modules() if not list(part.children())]
+    handles = [leaf.register_forward_hook(count) for leaf in leaves]
+    try:
+        with torch.no_grad(), seeded(0, "cpu"):
+            outputs = module.eval()(inputs)
+    except Exception as error:
+        raise LearnerError(_cannot_run(error, inputs, reference)) from error
+    finally:
+        module.train()
+        for handle in handles:
+            handle.remove()
+    check_outputs(outputs, rows=len(inputs), task=data.task, classes=data.classes, reference=reference)
+    return -(-sum(counts) // len(inputs))
+
+
+def _cannot_run(error: Exception, inputs: Tensor, reference: str) -> str:
+    hint = ""
+    if not inputs.is_floating_point():
+        hint = "; a layer such as Linear refuses integers: save the features as float32, or call x.float() in forward"
+    kind = str(inputs.dtype).removeprefix("torch.")
+    return f"model: {reference} cannot take inputs {list(inputs.shape)} of {kind}: {described(error)}{hint}"
+
+
+def _cannot_stack(factory: ModuleFactory, inputs: Tensor) -> str:
+    """Why the model must be trained alone, from its layers and from what it does in training mode; "" = no reason."""
+    module = factory.build(SEEDS[0])
+    trained = [p for p in module.parameters() if p.requires_grad]
+    if not trained:
+        return "the model has no trained parameters"
+    if len({p.dtype for p in trained}) > 1:
+        return "its parameters are of several types"
+    if any(isinstance(part, BATCH_NORM) for part in module.modules()):
+        return "batch normalisation mixes the rows of a batch (GroupNorm and LayerNorm do not)"
+    return _misbehaviour(module, inputs)
+
+
+def _misbehaviour(module: nn.Module, inputs: Tensor) -> str:
+    before = {name: tensor.clone() for name, tensor in fixed_tensors(module).items()}
+    with torch.no_grad(), seeded(0, "cpu"):
+        generator_before = torch.get_rng_state()
+        outputs = module(inputs)
+        if not torch.equal(generator_before, torch.get_rng_state()):
+            return "forward draws random numbers in training (dropout, for one)"
+        fewer = module(inputs[:FEWER_ROWS])
+    after = fixed_tensors(module)
+    if any(not _same(tensor, after[name]) for name, tensor in before.items()):
+        return "forward changes the model's buffers in training"
+    if not _agree(fewer, outputs[:FEWER_ROWS]):
+        return "an instance's outputs depend on the other instances of its batch"
+    return ""
+
+
+def _try_together(
+    factory: ModuleFactory, inputs: Tensor, data: TorchData, rows: Tensor
+) -> tuple[StackedModel | None, str]:
+    """The batched form, with parameters laid out as their gradients are, if it agrees with the models alone."""
+    modules = [factory.build(seed) for seed in SEEDS]
+    labels = data.train_labels.cpu()[rows].expand(len(SEEDS), -1)
+    batch = inputs.expand(len(SEEDS), *inputs.shape)
+    layout = flat_layout(modules[0])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            _, gradients = _run(modules, layout, batch, labels, data)
+            layout = flat_layout(modules[0], gradients)
+            outputs, _ = _run(modules, layout, batch, labels, data)
+    except Exception as error:  # noqa: BLE001 - whatever vmap cannot do is a reason to loop, not to fail
+        return None, f"torch.func.vmap cannot batch it ({str(error).strip().splitlines()[0][:200]})"
+    with torch.no_grad():
+        alone = torch.stack([module(inputs) for module in modules])
+    if not _agree(alone, outputs):
+        return (
+            None,
+            "batched, its outputs are not those of the models alone (it may keep tensors that are no buffers)",
+        )
+    return stacked_model(modules[0].to(data.device), layout), ""
+
+
+def _run(
+    modules: list[nn.Module], layout: FlatLayout, batch: Tensor, labels: Tensor, data: TorchData
+) -> tuple[Tensor, list[Tensor | None]]:
+    model = stacked_model(modules[0], layout)
+    state = model.stack(modules, "cpu")
+    views = tuple(view.requires_grad_() for view in layout.views(state.flat))
+    outputs = model.forward(views, state.fixed, batch, training=True)
+    coefficients = torch.full(labels.shape, 1.0 / labels.shape[1])
+    towards = training_gradient(data.task, outputs.detach(), labels, coefficients)
+    return outputs.detach(), list(torch.autograd.grad(outputs, views, towards, allow_unused=True))
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    """Equal to rounding, relative to the largest; NaN agrees with NaN."""
+    if one.shape != other.shape:
+        return False
+    scale = max(float(one.nan_to_num().abs().max()), 1e-30)
+    return torch.allclose(one / scale, other / scale, rtol=AGREEMENT, atol=AGREEMENT, equal_nan=True)
