@@ -108,7 +108,7 @@ def _write_npz(result: Result, stream: BinaryIO) -> None:
     }
     if isinstance(result, Influence):
         arrays["test_index"] = result.test_index
-    np.savez(stream, **arrays)
+    np.savez(stream, **arrays)  # type: ignore[arg-type] # the stub takes the arrays for allow_pickle
 
 
 FORMATS: dict[str, Callable[[Result, BinaryIO], None]] = {

@@ -1,0 +1,169 @@
+"""The section on label errors: who is suspicious by which score, and how well each score finds the known errors."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.arrays import BoolArray
+from orchestrator.report.axes import horizontal, vertical
+from orchestrator.report.charts import Chart, Series, compared, histogram, lines
+from orchestrator.report.contents import ReportInput
+from orchestrator.report.phrases import UNKNOWN, count, in_words, interval, percent
+from orchestrator.report.shown import Instances, Shown
+from orchestrator.report.suspicion import Detection, Score, detection
+
+SUSPECTS = {"pictures": 24, "rows": 15, "plain": 20}
+POINTS = 101
+CURVES = ("one", "two", "three", "four")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRow:
+    """A score in the table of scores."""
+
+    name: str
+    loss: str
+    self_score: bool
+    certain: str
+    detection: Detection | None
+    auroc: str
+    precision: str
+    recall: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A training instance with its score."""
+
+    shown: Shown
+    figure: str
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuspectList:
+    """The most suspicious instances by one score."""
+
+    name: str
+    loss: str
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelErrors:
+    """The whole section."""
+
+    known: int | None
+    share: str
+    rows: tuple[ScoreRow, ...]
+    lists: tuple[SuspectList, ...]
+    charts: tuple[Chart, ...]
+
+
+def label_errors(contents: ReportInput, scores: list[Score], instances: Instances) -> LabelErrors:
+    """The section's figures, tables and pictures."""
+    known = contents.known_label_errors
+    selves = shown_self_scores(scores)
+    charts = [] if known is None else _effort_charts(_shown(contents, scores), known)
+    charts += [chart for score in selves if (chart := _distribution(score, known)) is not None]
+    return LabelErrors(
+        known=None if known is None else int(np.count_nonzero(known)),
+        share=percent(contents.label_error_share),
+        rows=tuple(_row(score, known, contents.label_error_share) for score in scores),
+        lists=tuple(_suspects(score, instances) for score in selves),
+        charts=tuple(charts),
+    )
+
+
+def shown_self_scores(scores: list[Score]) -> list[Score]:
+    """The self-scores shown in pictures: each method once, on the first loss it was computed for."""
+    first: dict[str, Score] = {}
+    for score in scores:
+        if score.self_score:
+            first.setdefault(score.values.value, score)
+    return list(first.values())
+
+
+def score_name(score: Score) -> str:
+    """How people read the score: "memorization", "Banzhaf value on the mean test loss"."""
+    name = in_words(score.values.value)
+    return name if score.self_score else f"{name} on the mean test loss"
+
+
+def auroc_words(found: Detection) -> str:
+    """The area under the ROC curve to three places with its 95 % half width: "0.981 ± 0.006"."""
+    if not math.isfinite(found.auroc):
+        return UNKNOWN
+    area = "above 0.999" if 0.9995 <= found.auroc < 1.0 else f"{found.auroc:.3f}"
+    return f"{area} ± {max(found.auroc_half_width, 0.001):.3f}" if found.auroc_half_width else area
+
+
+def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
+    found = None if known is None else detection(score, known, share)
+    return ScoreRow(
+        name=score_name(score),
+        loss=in_words(score.values.loss),
+        self_score=score.self_score,
+        certain=percent(float(np.mean(score.values.certain()))) if score.signed else "",
+        detection=found,
+        auroc=auroc_words(found) if found else "",
+        precision=percent(found.precision) if found else "",
+        recall=percent(found.recall) if found else "",
+    )
+
+
+def _suspects(score: Score, instances: Instances) -> SuspectList:
+    top = [int(player) for player in score.order[: SUSPECTS[instances.kind]] if np.isfinite(score.suspicion[player])]
+    values, certain, half = score.values, score.values.certain(), score.values.half_widths()
+    at = {int(player): place for place, player in enumerate(values.train_index)}
+    suspects = [
+        Suspect(instances.train(p), interval(float(values.values[at[p]]), float(half[at[p]])), bool(certain[at[p]]))
+        for p in top
+    ]
+    return SuspectList(score_name(score), in_words(values.loss), tuple(suspects))
+
+
+def _shown(contents: ReportInput, scores: list[Score]) -> list[Score]:
+    """The scores whose curves are drawn: self-scores and values on the loss shown, as many as there are colours."""
+    means = [score for score in scores if not score.self_score and score.values.loss == contents.loss]
+    return (shown_self_scores(scores) + means)[: len(CURVES)]
+
+
+def _effort_charts(scores: list[Score], known: BoolArray) -> list[Chart]:
+    """Errors found, and the share of errors among the reviewed, against the share of the training set reviewed."""
+    n, errors = len(known), int(np.count_nonzero(known))
+    if not scores or not errors:
+        return []
+    reviewed = np.unique(np.linspace(1, n, POINTS).round().astype(np.int64))
+    effort = [float(amount) / n for amount in reviewed]
+    hits = [np.cumsum(known[score.order])[reviewed - 1] for score in scores]
+    series = [Series(score_name(score), style) for score, style in zip(scores, CURVES, strict=False)]
+    x, y = horizontal("training set reviewed", [0.0, 1.0], shares=True), vertical("", [0.0, 1.0], shares=True)
+    recall = [(s, [0.0, *effort], [0.0, *(hit / errors)]) for s, hit in zip(series, hits, strict=True)]
+    precision = [(s, effort, list(hit / reviewed)) for s, hit in zip(series, hits, strict=True)]
+    chance = (Series("in random order", "chance"), [0.0, 1.0], [0.0, 1.0])
+    base = (Series("in random order", "chance"), [0.0, 1.0], [errors / n, errors / n])
+    charts = [
+        lines("Known errors found (recall)", x, y, [*recall, chance], caption="Reviewing the most suspicious first."),
+        lines(
+            "Errors among the reviewed (precision)",
+            x,
+            y,
+            [*precision, base],
+            caption=f"{count(errors)} of {count(n)} are errors.",
+        ),
+    ]
+    return [chart for chart in charts if chart is not None]
+
+
+def _distribution(score: Score, known: BoolArray | None) -> Chart | None:
+    title = f"Distribution of {score_name(score)}"
+    unit = f"{score_name(score)} ({in_words(score.values.loss)})"
+    if known is None:
+        return histogram(title, unit, [(Series("all training instances", "pro"), score.suspicion)])
+    groups = [
+        (Series("no known error", "mute"), score.suspicion[~known]),
+        (Series("known label error", "con"), score.suspicion[known]),
+    ]
+    return compared(title, unit, groups)
