@@ -41,20 +41,29 @@ class _Text:
         return pa.DictionaryArray.from_arrays(zeros, pa.array([self.text], type=pa.string()))
 
 
-def export_result(result: Result, path: Path, *, format: str | None = None) -> Path:  # noqa: A002 - the option's name
-    """Write `result` to `path`, whole or not at all, and return the path.
+def export_influence(influence: Influence, path: Path, *, file_format: str | None = None) -> Path:
+    """Write the pairs of `influence` to `path`, whole or not at all, and return the path.
 
-    format: "parquet", "npz" or "csv"; None reads it off the path's ending. Raises JobError for an unknown format or a
-    path that cannot be written, ResourceMissing where the disk is full.
+    file_format: "parquet", "npz" or "csv"; None reads it off the path's ending. Raises JobError for an unknown format
+    or a path that cannot be written, ResourceMissing where the disk is full.
     """
+    return _export(influence, path, file_format)
+
+
+def export_instance_values(values: InstanceValues, path: Path, *, file_format: str | None = None) -> Path:
+    """Write one value an instance to `path`, with the formats and errors of `export_influence`."""
+    return _export(values, path, file_format)
+
+
+def _export(result: Result, path: Path, file_format: str | None) -> Path:
     path = Path(path)
-    write = FORMATS[export_format(path, format)]
+    write = FORMATS[format_of(path, file_format)]
     with replaced_file(path) as stream:
         write(result, stream)
     return path
 
 
-def export_format(path: Path, name: str | None) -> str:
+def format_of(path: Path, name: str | None) -> str:
     """The format meant by `name`, or by the path's ending where it is None; JobError where there is no such format."""
     meant = name if name is not None else path.suffix.removeprefix(".").lower()
     if meant in FORMATS:
