@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from estimators.arrays import AnyArray, BoolArray, ByteArray, IntArray
-from estimators.subsets import instance_identities
+from estimators.subsets import identity_order, instance_identities
 from orchestrator.data_aside import SideArrays, side_arrays
 from orchestrator.data_copies import notes_on_copies
 from orchestrator.data_features import Features, encode_features
@@ -72,7 +72,7 @@ def load_data(job: Job) -> LoadedData:
     test_identities = instance_identities(contents_of(test_digests, test_texts))
     players = identities if aside.groups is None else instance_identities(group_contents(identities, aside.groups))
     return LoadedData(
-        dataset=_dataset(features, labels, aside),
+        dataset=_dataset(features, labels, aside, identity_order(identities)),
         train_identities=players,
         test_identities=test_identities,
         train_source=_source(job.data.train, identities, features.train),
@@ -118,7 +118,7 @@ def _encoded(raw: RawData, job: Job) -> tuple[Features, Labels]:
     return features, labels
 
 
-def _dataset(features: Features, labels: Labels, aside: SideArrays) -> Dataset:
+def _dataset(features: Features, labels: Labels, aside: SideArrays, order: IntArray) -> Dataset:
     return Dataset(
         task=labels.task,
         train_features=features.train,
@@ -130,6 +130,7 @@ def _dataset(features: Features, labels: Labels, aside: SideArrays) -> Dataset:
         groups=aside.groups,
         group_names=aside.group_names,
         feature_names=features.names,
+        order=order,
     )
 
 
