@@ -17,7 +17,7 @@ _WORDS = {
     "cross_entropy": "cross-entropy",
     "zero_one": "zero-one loss",
 }
-_TIMES = ((60, 1, "min", "s"), (3600, 60, "h", "min"), (86400, 3600, "d", "h"))
+_TIMES = ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s"))
 
 
 def clean(text: str) -> str:
@@ -93,9 +93,9 @@ def duration(seconds: float) -> str:
         return UNKNOWN
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    large, small, unit, part = next(row for row in _TIMES if seconds < row[0] * 60 or row[0] == 86400)
-    whole, rest = divmod(round(seconds / small) * small, large)
-    return f"{whole:.0f} {unit} {rest / small:.0f} {part}"
+    large, small, unit, part = next(row for row in _TIMES if seconds >= row[0] - row[1] / 2)
+    whole, rest = divmod(round(seconds / small), large // small)
+    return f"{whole} {unit} {rest} {part}"
 
 
 def listed(parts: Iterable[str]) -> str:
