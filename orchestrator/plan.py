@@ -91,6 +91,12 @@ class Plan:
         self._order = identity_order(identities)
         self._keys: dict[tuple[int, int], tuple[bytes, ...]] = {}
 
+    def cut(self, draws: int) -> "Plan":
+        """The same plan with another number of draws; keys already hashed are shared."""
+        plan = Plan(self.facts, self.design, self._identities, draws)
+        plan._keys = self._keys  # noqa: SLF001 - its own class
+        return plan
+
     @property
     def ends(self) -> int:
         """Number of end rows, which stand before the draws."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from estimators.designs import make_design
 from estimators.designs.protocol import Design
 from estimators.registry import VALUES, value_method
-from orchestrator.checks import check_job
-from orchestrator.datasets import LoadedData, load_data
+from orchestrator.checks import load_checked
+from orchestrator.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
 from orchestrator.job import CampaignSpec, Job, UntilBudget
 from workers.chunk_types import Fingerprints
@@ -59,11 +59,10 @@ class Prepared:
 
 def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
     """Load data and code, check everything that is free to check; raises JobError naming every problem found."""
-    loaded = load_data(job)
-    for note in loaded.notes:
+    loaded, notes = load_checked(job)
+    for note in notes:
         say(f"note: {note}")
     code = user_code(job)
-    check_job(job, loaded)
     campaigns = tuple(_planned(job, spec, loaded.dataset.n) for spec in job.campaigns)
     return Prepared(
         job=job,

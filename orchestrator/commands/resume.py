@@ -14,4 +14,4 @@ def command(job: Path) -> None:
 
     Example: apportion resume examples/label_errors/job.yaml
     """
-    carry_job_out(job, must_exist="yes")
+    carry_job_out(job, start="stopped")

@@ -16,4 +16,4 @@ def command(job: Path) -> None:
 
     Example: apportion run examples/label_errors/job.yaml
     """
-    carry_job_out(job, must_exist="no")
+    carry_job_out(job, start="fresh or stopped")

@@ -1,0 +1,25 @@
+"""What `run` and `resume` share: signals, progress, closing words."""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from orchestrator.job_file import load_job
+from orchestrator.progress import Screen
+from orchestrator.results import open_tracker
+from orchestrator.run import closing_words, run
+from orchestrator.signals import StopRequest, stop_on_signals
+
+
+def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"]) -> None:
+    """Carry out the job in the file at `path`, with Ctrl-C stopping it in order."""
+    began = time.monotonic()
+    job = load_job(path)
+    with stop_on_signals(StopRequest()) as request:
+        result = run(job, screen=Screen(), stopping=request, start=start)
+    for headline in result.summary():
+        click.echo(headline)
+    for line in closing_words(result, open_tracker(job), time.monotonic() - began):
+        click.echo(line)

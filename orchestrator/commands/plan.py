@@ -1,0 +1,64 @@
+"""`apportion plan`: what a job costs, before anything is spent."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from orchestrator.job_file import load_job
+from orchestrator.pilot import Forecast, forecast
+from orchestrator.placement import workers_that_fit
+from orchestrator.preparation import prepare, smoke
+from orchestrator.progress import Screen, duration
+
+
+@click.command(name="plan")
+@click.argument("job", type=click.Path(path_type=Path))
+def command(job: Path) -> None:
+    """Say what JOB costs (retrains, chunks, time, bytes) and the standard error its budget buys, from a short pilot.
+
+    Example: apportion plan examples/label_errors/job.yaml
+    """
+    screen = Screen()
+    loaded = load_job(job)
+    prepared = prepare(loaded, screen.say)
+    report = smoke(prepared)
+    workers = workers_that_fit(loaded)
+    data = prepared.loaded.dataset
+    forecasts = forecast(prepared, report, workers, screen.say)
+    click.echo(f"{loaded.name}: n = {data.n:,}, n_test = {data.n_test:,}, losses {', '.join(report.losses)}")
+    click.echo(f"learner: {loaded.learner.kind}, {_together(report.traits.together, report.together, report.traits.reason)}")
+    for each in forecasts:
+        _show(each)
+    total = sum(each.stored_bytes for each in forecasts)
+    free = shutil.disk_usage(loaded.folder).free
+    time = duration(sum(each.seconds for each in forecasts))
+    click.echo(f"\nall: about {time} on {workers} workers, {_size(total)} in the store ({_size(free)} free here)")
+    click.echo(f"\nNext: apportion run {job}")
+
+
+def _together(is_together: bool, together: int, reason: str) -> str:  # noqa: FBT001 - a fact to put into words
+    if is_together:
+        return f"{together} retrains train together as one program"
+    return f"retrains are looped ({reason})" if reason else "retrains are looped"
+
+
+def _show(each: Forecast) -> None:
+    click.echo(f"\n{each.campaign.name}: {each.campaign.design.label}")
+    click.echo(
+        f"  {each.retrains:,} retrains in {each.chunks:,} chunks, about {duration(each.seconds)}, {_size(each.stored_bytes)}"
+    )
+    if not each.errors:
+        return
+    click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")
+    click.echo(f"    {'value':<16} {'loss':<16} {'pair (i, test)':>16} {'instance':>12}")
+    for error in each.errors:
+        click.echo(f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}")
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

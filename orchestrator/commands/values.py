@@ -1,0 +1,64 @@
+"""`apportion values`: export influence or data values."""
+
+from pathlib import Path
+
+import click
+
+from estimators.influence import Influence, InstanceValues
+from orchestrator.export import export_influence, export_instance_values
+from orchestrator.job_file import load_job
+from orchestrator.results import JobResult, open_result
+
+
+@click.command(name="values")
+@click.argument("job", type=click.Path(path_type=Path))
+@click.option("--value", required=True, help="The value's name, as `apportion methods` lists it.")
+@click.option("--loss", help="A loss kept; default: the first.")
+@click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
+@click.option("--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write; default: show the top.")
+@click.option("--per-instance", is_flag=True, help="Data values [n] instead of the matrix [n, n_test].")
+def command(
+    *,
+    job: Path,
+    value: str,
+    loss: str | None,
+    campaign: str | None,
+    file_format: str | None,
+    output: Path | None,
+    per_instance: bool,
+) -> None:
+    """Compute a value of JOB from the stored losses and write it, with standard errors.
+
+    Example: apportion values job.yaml --value banzhaf --format parquet -o banzhaf.parquet
+    """
+    result = open_result(load_job(job))
+    found = result.values(value, loss=loss, campaign=campaign)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    if output is None:
+        _show(found, result)
+        return
+    chosen = file_format or output.suffix.lstrip(".")
+    if isinstance(found, Influence) and not per_instance:
+        export_influence(found, output, file_format=chosen)
+    else:
+        export_instance_values(_per_instance(found), output, file_format=chosen)
+    click.echo(f"wrote {output}\n\nNext: apportion report {job}")
+
+
+def _per_instance(found: Influence | InstanceValues) -> InstanceValues:
+    return found.data_values() if isinstance(found, Influence) else found
+
+
+def _show(found: Influence | InstanceValues, result: JobResult) -> None:
+    data = _per_instance(found)
+    frame = data.to_pandas().assign(certain=data.certain())
+    frame.insert(1, "name", list(result.train_names))
+    ordered = frame.sort_values("data_value", ascending=False)
+    click.echo(f"{data.value} on {data.loss}, {len(frame):,} training instances, {data.retrains:,} retrains")
+    click.echo(ordered.head(10).to_string(index=False))
+    click.echo("...")
+    click.echo(ordered.tail(10).to_string(index=False))
+    click.echo(f"signs that are certain: {frame['certain'].mean():.1%}")
+    click.echo("\nNext: the same with -o values.parquet (or .npz, .csv)")

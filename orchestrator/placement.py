@@ -1,0 +1,111 @@
+"""Where a job's retrains run: in this process, on a Ray started here, or on a cluster."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.job import Job
+from orchestrator.pool import Finished, Pool, Running
+from orchestrator.pool_in_process import InProcessPool
+from orchestrator.session import Session
+from workers.outcomes import ChunkTask
+from workers.setup import CampaignPlace, WorkerSetup
+
+IN_PROCESS = "in_process"
+LOCAL = "local"
+
+
+def workers_that_fit(job: Job) -> int:
+    """How many workers to expect: as many as asked, else as many as this machine's cores allow (on a cluster: a guess)."""
+    if job.cluster.address == IN_PROCESS:
+        return 1
+    cores = len(os.sched_getaffinity(0))
+    return job.workers.count or max(1, int(cores / job.workers.cpus))
+
+
+def open_pool(session: Session, say: Callable[[str], None]) -> Pool:
+    """Start the workers of a job. Raises ResourceMissing where none can be had."""
+    job = session.prepared.job
+    setup = worker_setup(session)
+    if job.cluster.address == IN_PROCESS:
+        return InProcessPool(lambda: setup.make_trainer("in-process"))
+    say(f"starting {'Ray on this machine' if job.cluster.address == LOCAL else 'workers on the cluster'} ...")
+    return _ray_pool(job, setup, session)
+
+
+def worker_setup(session: Session) -> WorkerSetup:
+    """What each worker gets."""
+    prepared = session.prepared
+    return WorkerSetup(
+        learner=prepared.job.learner,
+        data=prepared.loaded.dataset,
+        code=prepared.code,
+        device="auto" if prepared.job.workers.gpus > 0 or prepared.job.cluster.address == IN_PROCESS else "cpu",
+        together=max(each.campaign.plan.facts.together for each in session.campaigns),
+        campaigns={
+            each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each))
+            for each in session.campaigns
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ClusterPool:
+    """A pool that lets go of its cluster when it closes."""
+
+    pool: Pool
+    let_go: Callable[[], None]
+
+    def free(self) -> int:
+        """As the pool."""
+        return self.pool.free()
+
+    def submit(self, task: ChunkTask, *, avoid: frozenset[str] = frozenset()) -> int:
+        """As the pool."""
+        return self.pool.submit(task, avoid=avoid)
+
+    def next_finished(self, timeout: float) -> Finished | None:
+        """As the pool."""
+        return self.pool.next_finished(timeout)
+
+    def running(self) -> list[Running]:
+        """As the pool."""
+        return self.pool.running()
+
+    def kill(self, worker: str) -> None:
+        """As the pool."""
+        self.pool.kill(worker)
+
+    def workers(self) -> list[str]:
+        """As the pool."""
+        return self.pool.workers()
+
+    def close(self) -> None:
+        """Close the pool, then the cluster."""
+        try:
+            self.pool.close()
+        finally:
+            self.let_go()
+
+
+def _ray_pool(job: Job, setup: WorkerSetup, session: Session) -> Pool:
+    from orchestrator.pool_ray import RayPool  # noqa: PLC0415 - Ray takes seconds to import
+    from orchestrator.ray_cluster import open_cluster  # noqa: PLC0415
+    from orchestrator.ray_nodes import Ask  # noqa: PLC0415
+    from orchestrator.worker_check import StoreProbe, local_folder  # noqa: PLC0415
+
+    folder = local_folder(session.campaigns[0].chunks.address)
+    cluster = open_cluster(job.cluster.address, timeout=job.cluster.start_timeout)
+    asked = job.workers
+    try:
+        pool = RayPool(
+            setup,
+            ask=Ask(cpus=asked.cpus, gpus=asked.gpus, memory=asked.memory, resources=asked.resources),
+            count=asked.count,
+            start_timeout=job.cluster.start_timeout,
+            store_probe=None if folder is None else StoreProbe(folder),
+        )
+    except BaseException:
+        cluster.close()
+        raise
+    return _ClusterPool(pool, cluster.close)

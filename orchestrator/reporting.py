@@ -1,0 +1,179 @@
+"""From a job's results to its report: everything is computed from the stored losses, so the page can be made again.
+
+Values first, in the job's order, each from the first campaign that permits it and, where it is one number an
+instance, from every campaign that does.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from estimators.arrays import FloatArray
+from estimators.influence import Influence, InstanceValues
+from estimators.registry import value_method
+from orchestrator.campaign import Campaign
+from orchestrator.monitor import Monitor
+from orchestrator.progress import duration
+from orchestrator.provenance import versions
+from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
+from orchestrator.report.page import write_report as write_page
+from orchestrator.results import JobResult
+from orchestrator.tracking import CampaignRun, Tracker
+
+CONVERGENCE_POINTS = 10
+SECONDS_TAG = "apportion.seconds"
+
+
+def report_path(result: JobResult) -> Path:
+    """Where the page is written: beside the job file."""
+    return result.job.folder / f"{result.job.name}-report.html"
+
+
+def make_report(result: JobResult, tracker: Tracker, say: Callable[[str], None]) -> Path:
+    """Compute the values, write the page beside the job file, and keep it with the parent run."""
+    say("computing values ...")
+    contents = report_input(result, tracker)
+    say("writing the report ...")
+    path = write_page(contents, report_path(result))
+    parent = tracker.find_job_run()
+    if parent is not None:
+        tracker.put(parent.run_id, "report.html", path.read_bytes())
+    return path
+
+
+def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
+    """Everything that the page shows."""
+    influences, instance_values = _computed(result)
+    runs = {run.campaign_id: run for run in tracker.campaign_runs()}
+    data, job = result.loaded.dataset, result.job
+    return ReportInput(
+        name=job.name,
+        data=f"{data.n:,} training and {data.n_test:,} test instances from {result.loaded.train_source.name}",
+        learner=_learner_words(result),
+        dataset=data,
+        campaigns=[_campaign_facts(each, runs.get(each.id)) for each in result.campaigns],
+        influences=influences,
+        instance_values=instance_values,
+        train_names=result.loaded.train_names,
+        test_names=result.loaded.test_names,
+        train_frame=result.loaded.train_frame,
+        test_frame=result.loaded.test_frame,
+        image_shape=result.loaded.image_shape,
+        known_label_errors=result.loaded.known_label_errors,
+        test_losses=_full_losses(result.campaigns[0]) if result.campaigns else {},
+        label_error_share=job.report.label_error_share,
+        test_instances=job.report.test_instances,
+        convergence=[curve for each in result.campaigns for curve in _convergence(each, job.values)],
+        failures=[failure for each in result.campaigns for failure in _failures(each)],
+        notes=_notes(result, influences, instance_values),
+        next_commands=_next_commands(result, tracker),
+        replay_commands=[Command(_command("run", result), "trains nothing that is stored, and computes everything again")],
+        versions=versions(),
+        fingerprints=asdict(result.campaigns[0].store.fingerprints) if result.campaigns else {},
+        cost=_cost(result),
+    )
+
+
+def _computed(result: JobResult) -> tuple[list[Influence], list[InstanceValues]]:
+    influences: list[Influence] = []
+    instance_values: list[InstanceValues] = []
+    names = result.job.values or tuple(dict.fromkeys(name for each in result.campaigns for name in each.value_names))
+    for name in names:
+        for campaign in result.campaigns:
+            if campaign.why_not(name):
+                continue
+            found = campaign.values(name)
+            if isinstance(found, Influence):
+                influences.append(found)
+                break
+            instance_values.append(found)
+    return influences, instance_values
+
+
+def _learner_words(result: JobResult) -> str:
+    learner = result.job.learner
+    options = {name: value for name, value in asdict(learner).items() if isinstance(value, (str, int, float)) and value != ""}
+    kind = options.pop("kind")
+    return f"{kind}: " + ", ".join(f"{name} {value}" for name, value in options.items() if name not in {"seed", "together"})
+
+
+def _campaign_facts(campaign: Campaign, run: CampaignRun | None) -> CampaignFacts:
+    plan, store = campaign.plan, campaign.store
+    rows = list(dict.fromkeys(row for each in plan.all_rows() for row in each.ids))
+    failed = len(store.failed(rows))
+    facts = store.facts(campaign.id)
+    return CampaignFacts(
+        name=campaign.name,
+        design=plan.design.label,
+        planned=len(rows),
+        stored=len(rows) - failed - len(store.missing(rows)),
+        failed=failed,
+        spared=max(0, len(rows) - facts.rows),
+        together=plan.facts.together,
+        seconds=float(run.tags.get(SECONDS_TAG, "nan")) if run is not None else float("nan"),
+        worker_seconds=facts.seconds,
+        stored_bytes=facts.bytes,
+        run="" if run is None else run.run_id,
+    )
+
+
+def _full_losses(campaign: Campaign) -> Mapping[str, FloatArray]:
+    return {loss: campaign.ends(loss).pivot() for loss in campaign.losses}
+
+
+def _convergence(campaign: Campaign, values: tuple[str, ...]) -> Iterator[Convergence]:
+    monitor = Monitor(campaign, values or campaign.value_names)
+    draws = campaign.plan.draws
+    stops = sorted({int(stop) for stop in np.linspace(0, draws, CONVERGENCE_POINTS + 1)[1:]} - {0, 1})
+    points = [monitor.advance(stop) for stop in stops]
+    for curve in zip(*points, strict=True):
+        yield Convergence(
+            campaign=campaign.name,
+            value=curve[0].value,
+            loss=curve[0].loss,
+            retrains=[point.draws for point in curve],
+            mean_standard_error=[point.mean_standard_error for point in curve],
+            certain_share=[point.signs_certain for point in curve],
+            rank_stability=[point.rank_stability for point in curve],
+        )
+
+
+def _failures(campaign: Campaign) -> Iterator[FailureFacts]:
+    rows = list(dict.fromkeys(row for each in campaign.plan.all_rows() for row in each.ids))
+    failed = campaign.store.failed(rows)
+    first = {reason: place for place, reason in reversed(failed.items())}
+    for reason, count in Counter(failed.values()).most_common():
+        yield FailureFacts(campaign=campaign.name, reason=reason, count=count, subset=rows[first[reason]].key.hex())
+
+
+def _notes(result: JobResult, influences: list[Influence], instance_values: list[InstanceValues]) -> list[str]:
+    notes = list(result.loaded.notes)
+    for found in [*influences, *instance_values]:
+        notes += [f"{value_method(found.value).title}: {note}" for note in found.notes]
+    return list(dict.fromkeys(notes))
+
+
+def _command(name: str, result: JobResult, *options: str) -> str:
+    return shlex.join(["apportion", name, result.job.origin.path or "job.yaml", *options])
+
+
+def _next_commands(result: JobResult, tracker: Tracker) -> list[Command]:
+    value = next((name for each in result.campaigns for name in each.value_names), "banzhaf")
+    return [
+        Command(_command("values", result, "--value", value, "-o", f"{value}.parquet"), "export every pair with its error"),
+        Command(tracker.ui_command(), "campaigns, charts and chunks in MLflow's pages"),
+        Command(_command("plan", result), "what a larger budget would buy: raise `retrains` in the job file first"),
+    ]
+
+
+def _cost(result: JobResult) -> dict[str, str]:
+    facts = [each.store.facts(each.id) for each in result.campaigns]
+    return {
+        "training, summed over workers": duration(sum(each.seconds for each in facts)),
+        "retrains stored": f"{sum(each.rows for each in facts):,}",
+        "stored": f"{sum(each.bytes for each in facts) / 1e6:,.1f} MB",
+    }

@@ -1,0 +1,133 @@
+"""A job's results, read from its store: after a run, while one runs elsewhere, or years later."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from estimators.designs import make_design
+from estimators.errors import EstimatorError
+from estimators.influence import Influence, InstanceValues
+from orchestrator.campaign import Campaign
+from orchestrator.datasets import LoadedData, load_data
+from orchestrator.errors import JobError, StoreRefused
+from orchestrator.fingerprint import explain_difference
+from orchestrator.job import Job
+from orchestrator.loss_store import LossStore
+from orchestrator.monitor import complete_prefix
+from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
+from orchestrator.preparation import prepare
+from orchestrator.tracking import CampaignRun, Tracker
+from orchestrator.tracking_client import prepare_environment
+from workers.chunk_types import Fingerprints
+from workers.stores import open_chunk_store
+
+DRAWS_TAG = "apportion.draws"
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """What a job has in its store. report: the HTML page, where one was written."""
+
+    job: Job
+    loaded: LoadedData
+    campaigns: tuple[Campaign, ...]
+    report: Path | None = None
+
+    @property
+    def train_names(self) -> tuple[str, ...]:
+        """Names of the players for people: the data's own, groups' names, or positions."""
+        data = self.loaded.dataset
+        if data.groups is not None:
+            return data.group_names or tuple(str(group) for group in range(data.n))
+        return self.loaded.train_names or tuple(str(i) for i in range(data.n))
+
+    def campaign(self, name: str) -> Campaign:
+        """The campaign of that name or id; raises JobError naming those there are."""
+        for campaign in self.campaigns:
+            if name in {campaign.name, campaign.id}:
+                return campaign
+        known = ", ".join(campaign.name for campaign in self.campaigns)
+        raise JobError(f"no campaign {name!r} in job {self.job.name!r}", mend=f"campaigns: {known}")
+
+    def values(self, value: str, *, loss: str | None = None, campaign: str | None = None) -> Influence | InstanceValues:
+        """A value with standard errors, from the campaign named or the first that permits it.
+
+        Raises EstimatorError where no campaign permits it, with each one's reason.
+        """
+        if campaign is not None:
+            return self.campaign(campaign).values(value, loss=loss)
+        reasons = []
+        for each in self.campaigns:
+            reason = each.why_not(value)
+            if not reason:
+                return each.values(value, loss=loss)
+            reasons.append(f"{each.name}: {reason}")
+        raise EstimatorError(f"no campaign of this job permits {value}: " + "; ".join(reasons))
+
+
+def open_result(job: Job) -> JobResult:
+    """The results of a job so far, read only; a campaign that is not finished gives its complete prefix.
+
+    Raises JobError where the job has no store yet, StoreRefused where the data are others than the store's.
+    """
+    tracker = open_tracker(job)
+    parent = tracker.find_job_run()
+    if parent is None or parent.fingerprints is None:
+        raise _no_results(job)
+    prepared = prepare(job, _quiet)
+    refuse_other(parent.fingerprints, prepared.fingerprints)
+    wanted = {campaign.id for campaign in prepared.campaigns}
+    runs = [run for run in tracker.campaign_runs() if run.campaign_id in wanted]
+    campaigns = tuple(read_campaign(prepared.loaded, parent.fingerprints, run, tracker.campaign_runs()) for run in runs)
+    return JobResult(job, prepared.loaded, campaigns)
+
+
+def open_tracker(job: Job) -> Tracker:
+    """The job's store, to read; raises JobError where there is none."""
+    prepare_environment()
+    tracker = Tracker.open(job.store, job.folder, job.name, create=False)
+    if tracker is None:
+        raise _no_results(job)
+    return tracker
+
+
+def _no_results(job: Job) -> JobError:
+    return JobError(f"job {job.name!r} has no results yet", mend="start it: apportion run JOB")
+
+
+def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
+    """Raise StoreRefused, naming the part that differs, where a store is of other data, learner or code."""
+    if stored != now:
+        raise StoreRefused(explain_difference(stored, now))
+
+
+def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[CampaignRun]) -> LossStore:
+    """The rows of all campaigns of a job."""
+    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+    return LossStore(stores, fingerprints, n=loaded.dataset.n, n_test=loaded.dataset.n_test)
+
+
+def read_campaign(
+    loaded: LoadedData, fingerprints: Fingerprints, run: CampaignRun, runs: list[CampaignRun]
+) -> Campaign:
+    """A campaign as its store has it: the plan that was stored, as many draws as are complete."""
+    facts = PlanFacts.decode(open_chunk_store(run.chunks_address).get(PLAN_FILE))
+    design = make_design(facts.design, n=facts.n, seed=facts.seed, **facts.parameters)
+    planned = int(run.tags.get(DRAWS_TAG, "0"))
+    plan = Plan(facts, design, loaded.train_identities, planned)
+    store = loss_store(loaded, fingerprints, runs)
+    store.refresh()
+    campaign = Campaign(
+        name=run.name,
+        plan=plan,
+        store=store,
+        losses=facts.losses,
+        deterministic=facts.deterministic,
+        has_train_losses=facts.train_losses,
+    )
+    complete = complete_prefix(campaign, 0)
+    return replace(campaign, plan=Plan(facts, design, loaded.train_identities, complete))
+
+
+def _quiet(text: str) -> None:
+    del text
+

@@ -1,0 +1,172 @@
+"""A job in its store, under its lease: the parent run, the campaigns' runs, their plans and their rows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from orchestrator.campaign import Campaign
+from orchestrator.describing import campaign_description, campaign_parameters, job_description
+from orchestrator.job_text import replayable
+from orchestrator.journal import Journal
+from orchestrator.lease import Lease
+from orchestrator.loss_store import LossStore
+from orchestrator.pilot import stored_bytes
+from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates
+from orchestrator.preparation import PlannedCampaign, Prepared
+from orchestrator.provenance import git_commit, versions
+from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
+from orchestrator.tracking import CampaignRun, JobRun, Tracker
+from orchestrator.tracking_inputs import data_inputs
+from workers.chunk_store import ChunkStore
+from workers.smoke import SmokeReport
+from workers.stores import open_chunk_store
+from workers.training import ChunkFacts
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCampaign:
+    """A campaign with its run and its chunk store, ready to be carried out."""
+
+    planned: PlannedCampaign
+    run: CampaignRun
+    chunks: ChunkStore
+    campaign: Campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything a driver holds while it leads a job."""
+
+    prepared: Prepared
+    tracker: Tracker
+    lease: Lease
+    parent: JobRun
+    journal: Journal
+    store: LossStore
+    campaigns: tuple[OpenCampaign, ...]
+
+    def facts(self, opened: OpenCampaign) -> ChunkFacts:
+        """What stands in the header of each of the campaign's chunks."""
+        data, plan = self.prepared.loaded.dataset, opened.campaign.plan.facts
+        return ChunkFacts(
+            campaign=opened.planned.id,
+            fingerprints=self.prepared.fingerprints,
+            n=data.n,
+            n_test=data.n_test,
+            losses=plan.losses,
+            train_losses=plan.losses if plan.train_losses else (),
+        )
+
+
+@contextmanager
+def open_session(
+    prepared: Prepared, tracker: Tracker, report: Callable[[], SmokeReport], workers: int, say: Callable[[str], None]
+) -> Iterator[Session]:
+    """Take the lease and open or make the job's runs and plans.
+
+    report: what the learner showed of itself in its smoke retrain, asked for only where a plan has to be made.
+    Raises StoreRefused where another driver leads or the store is of other data, learner or code.
+    """
+    with tracker.lease() as lease:
+        known = tracker.find_job_run()
+        if known is not None and known.fingerprints is not None:
+            refuse_other(known.fingerprints, prepared.fingerprints)
+        parent = tracker.job_run(
+            fingerprints=prepared.fingerprints, tags=_tags(prepared), description=job_description(prepared)
+        )
+        tracker.put(parent.run_id, "job.yaml", replayable(prepared.job))
+        journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
+        try:
+            runs = [_campaign_run(prepared, tracker, parent, each) for each in prepared.campaigns]
+            store = loss_store(prepared.loaded, prepared.fingerprints, tracker.campaign_runs())
+            store.refresh()
+            campaigns = tuple(
+                _open(prepared, each, run, store, report, workers)
+                for each, run in zip(prepared.campaigns, runs, strict=True)
+            )
+            yield Session(prepared, tracker, lease, parent, journal, store, campaigns)
+        finally:
+            waiting = journal.close()
+            if waiting:
+                say(f"{waiting} metric points wait on disk for the tracking server; the next run sends them")
+
+
+def _tags(prepared: Prepared) -> dict[str, str | int | float | bool | None]:
+    commit = git_commit(prepared.job.folder)
+    return {f"version.{name}": version for name, version in versions().items()} | {"git_commit": commit or "none"}
+
+
+def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned: PlannedCampaign) -> CampaignRun:
+    loaded = prepared.loaded
+    sources = (loaded.train_source, loaded.test_source)
+    return tracker.campaign_run(
+        planned.id,
+        name=planned.name,
+        parent=parent,
+        parameters=campaign_parameters(prepared, planned),
+        tags={**_tags(prepared), DRAWS_TAG: planned.draws},
+        inputs=data_inputs(
+            loaded.dataset,
+            sources=(sources[0].name, sources[1].name),
+            digests=(sources[0].digest, sources[1].digest),
+        ),
+        description=campaign_description(prepared, planned),
+    )
+
+
+def _open(
+    prepared: Prepared,
+    planned: PlannedCampaign,
+    run: CampaignRun,
+    store: LossStore,
+    report: Callable[[], SmokeReport],
+    workers: int,
+) -> OpenCampaign:
+    chunks = open_chunk_store(run.chunks_address)
+    if PLAN_FILE in chunks.names():
+        facts = PlanFacts.decode(chunks.get(PLAN_FILE))
+    else:
+        facts = _decided(prepared, planned, report(), workers)
+        chunks.put(PLAN_FILE, facts.encode())
+    campaign = Campaign(
+        name=planned.name,
+        plan=Plan(facts, planned.design, prepared.loaded.train_identities, planned.draws),
+        store=store,
+        losses=facts.losses,
+        deterministic=facts.deterministic,
+        has_train_losses=facts.train_losses,
+    )
+    return OpenCampaign(planned, run, chunks, campaign)
+
+
+def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, workers: int) -> PlanFacts:
+    data = prepared.loaded.dataset
+    size = stored_bytes(1, data.n, data.n_test, len(report.losses), train_losses=report.train_losses)
+    ends = end_replicates(data.n, deterministic=report.traits.deterministic)
+    return PlanFacts(
+        campaign=planned.id,
+        design=planned.spec.design,
+        parameters=planned.parameters,
+        seed=planned.seed,
+        learner_seed=prepared.job.learner.seed,
+        n=data.n,
+        together=report.together,
+        chunk_rows=chunk_rows(
+            together=report.together,
+            seconds_per_retrain=report.seconds_per_retrain,
+            bytes_per_row=size,
+            rows=planned.draws + ends + 1,
+            workers=workers,
+        ),
+        end_replicates=ends,
+        losses=report.losses,
+        train_losses=report.train_losses,
+        deterministic=report.traits.deterministic,
+    )
+
+
+def with_draws(opened: OpenCampaign, draws: int) -> OpenCampaign:
+    """The same campaign cut at `draws` draws."""
+    plan = opened.campaign.plan
+    cut = plan.cut(draws)
+    return replace(opened, campaign=replace(opened.campaign, plan=cut))
