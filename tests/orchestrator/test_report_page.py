@@ -32,6 +32,9 @@ HOSTILE = [
 ]
 
 
+ADDRESSES = {"src", "href", "xlink:href", "srcset", "action", "formaction", "data", "poster", "background"}
+
+
 class Structure(HTMLParser):
     """Elements with their attributes' names, and the values of attributes that could load or run something."""
 
@@ -41,9 +44,7 @@ class Structure(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, tuple(name for name, _ in attrs)))
-        self.addresses += [
-            value for name, value in attrs if name in {"src", "href", "srcset", "action", "data", "poster"}
-        ]
+        self.addresses += [value for name, value in attrs if name in ADDRESSES]
         if ("http-equiv", "Content-Security-Policy") in attrs:
             self.policy = dict(attrs)["content"]
         self._within = tag
@@ -243,14 +244,18 @@ def test_a_report_is_written_whole_and_says_when_it_cannot_be(tmp_path):
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync --disable-component-update"
 # Opens the page in a frame as wide as a phone, and writes down what the browser made of it.
-MEASURE = """<!DOCTYPE html><body><pre id="out"></pre><iframe id="frame" width="360" height="800" srcdoc="{page}"></iframe>
+MEASURE = """<!DOCTYPE html><body><pre id="out"></pre>
+<iframe id="frame" width="360" height="800" srcdoc="{page}"></iframe>
 <script>
 const frame = document.getElementById("frame");
+const foreign = "script, iframe, [onerror], [onmouseover], [style], style ~ style";
 frame.onload = () => {{
   const page = frame.contentDocument, style = frame.contentWindow.getComputedStyle(page.body);
   const pictures = [...page.images].filter(i => i.complete && i.naturalWidth > 0).length;
-  document.getElementById("out").textContent = ["width", page.documentElement.scrollWidth, "pictures", pictures,
-    page.images.length, "style", style.maxWidth, "details", page.querySelectorAll("details[open]").length].join(" ");
+  document.getElementById("out").textContent = [
+    "width", page.documentElement.scrollWidth, "pictures", pictures, page.images.length,
+    "foreign", page.querySelectorAll(foreign).length, "style", style.maxWidth,
+    "details", page.querySelectorAll("details[open]").length].join(" ");
 }};
 </script>"""
 
@@ -263,16 +268,19 @@ def in_chromium(path, tmp_path, *options):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; .ci/run installs it")
-@pytest.mark.parametrize("shape", [(8, 8), (30,)])
-def test_a_browser_shows_style_and_pictures_and_a_phone_needs_no_sideways_scrolling(shape, tmp_path):
-    text = "averyveryverylongword" * 20
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [((8, 8), "averyveryverylongword" * 20), ((30,), "longword" * 20), ((8, 8), " ".join(HOSTILE[:5]))],
+)
+def test_a_browser_shows_style_and_pictures_and_a_phone_needs_no_sideways_scrolling(shape, text, tmp_path):
     page = render(report_input(text=text, data=dataset(shape=shape, text=text)))
     wrapper = tmp_path / "wrapper.html"
     wrapper.write_text(MEASURE.format(page=html.escape(page)), encoding="utf-8")
     seen = in_chromium(wrapper, tmp_path, "--dump-dom", "--virtual-time-budget=5000").stdout
-    measured = re.search(r"width (\d+) pictures (\d+) (\d+) style (\S+) details (\d+)", seen)
+    measured = re.search(r"width (\d+) pictures (\d+) (\d+) foreign (\d+) style (\S+) details (\d+)", seen)
     assert measured is not None
-    width, shown, pictures, most, opened = measured.groups()
+    width, shown, pictures, foreign, most, opened = measured.groups()
+    assert int(foreign) == 0
     assert int(width) <= 360
     assert shown == pictures
     assert (int(pictures) > 0) == (len(shape) == 2)
