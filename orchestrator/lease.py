@@ -78,9 +78,7 @@ class Lease:
         """
         timing = timing or Timing()
         me = this_process(beat=time.time(), host=host)
-        lock = None if lock_file is None else FileLock.take(lock_file, me.text())
-        if lock_file is not None and lock is None:
-            raise refusal(job, _holder(board) or owner_of(FileLock.content(lock_file)), here=me, timing=timing)
+        lock = None if lock_file is None else _lock(lock_file, board, me, job=job, timing=timing)
         try:
             held = _claim(board, me, job=job, timing=timing)
         except BaseException:
@@ -159,6 +157,17 @@ def refusal(job: str, holder: Owner | None, *, here: Owner, timing: Timing) -> S
     )
 
 
+def _lock(path: Path, board: Board, me: Owner, *, job: str, timing: Timing) -> FileLock:
+    # The kernel gives a killed process' lock back only when the last of its threads is gone: wait for that.
+    deadline = time.monotonic() + timing.patience
+    while (lock := FileLock.take(path, me.text())) is None:
+        holder = owner_of(FileLock.content(path))
+        if holder is None or not gone(holder, here=me) or time.monotonic() > deadline:
+            raise refusal(job, _latest(board, holder), here=me, timing=timing)
+        time.sleep(0.02)
+    return lock
+
+
 def _claim(board: Board, me: Owner, *, job: str, timing: Timing) -> Owner:
     rivals, departed = _survey(board, me, timing=timing)
     if rivals:
@@ -227,10 +236,12 @@ def _settle(board: Board, me: Owner, *, job: str, departed: dict[str, Owner], ti
         time.sleep(timing.settle)
 
 
-def _holder(board: Board) -> Owner | None:
-    with contextlib.suppress(ApportionError, OSError):
-        return next((owner for owner in _owners(board).values() if owner.held), None)
-    return None
+def _latest(board: Board, holder: Owner | None) -> Owner | None:
+    # The lock's file says who took it, the board when that one last showed life.
+    if holder is not None:
+        with contextlib.suppress(ApportionError, OSError):
+            return _owners(board).get(holder.token, holder)
+    return holder
 
 
 def _owners(board: Board) -> dict[str, Owner]:

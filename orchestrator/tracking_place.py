@@ -1,6 +1,7 @@
 """Where a job's store is, worked out from what the job says; nothing is touched here."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from orchestrator.errors import JobError
 from orchestrator.job import StoreSpec
 
 _WHERE = "store.tracking_uri"
+_UNCLEAR = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 _MEND = 'write tracking_uri: "sqlite:///apportion.db", or the address of an MLflow server (http:// or https://)'
 
 
@@ -110,10 +112,9 @@ def _local(uri: str, store: StoreSpec, *, folder: Path, experiment: str) -> Loca
     if not uri.startswith("sqlite:///") or not written or written == ":memory:" or "?" in written:
         raise JobError(f"{mask_address(uri)!r} names no file", where=_WHERE, mend=_MEND)
     database = folder / Path(written).expanduser()
-    if "?" in str(database):
-        raise JobError(
-            f"the path {database} holds a '?', which SQLite's addresses do not take", where=_WHERE, mend="rename it"
-        )
+    if hit := _UNCLEAR.search(str(database)):
+        what = f"the path {database} holds {hit.group()!r}, which addresses of SQLite files read in different ways"
+        raise JobError(what, where=_WHERE, mend="rename the folder, or name a file elsewhere")
     base = database.parent / "apportion-artifacts" if store.artifacts is None else _artifacts(store.artifacts, folder)
     return LocalPlace(database.resolve(), (base / experiment).resolve())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from urllib.parse import urljoin
 
 from orchestrator.addresses import mask_address, mask_text
 from orchestrator.errors import ApportionError, ResourceMissing, StoreRefused
@@ -59,12 +60,12 @@ def _answer(place: ServerPlace, experiment: str) -> ApportionError | None:
             max_retries=0,
             timeout=(3.0, 5.0),
             raise_on_status=False,
+            allow_redirects=False,
         )
     except (MlflowException, requests.RequestException, OSError, ValueError) as error:
         return _unreachable(place, error)
-    if response.history:
-        target = mask_address(str(response.url)).partition("/api/2.0/")[0]
-        return _missing(place, f"sends on to {target}", "write that address, if it is the tracking server's own")
+    if response.is_redirect:
+        return _sends_on(place, str(response.headers["Location"]))
     return _judge(place, int(response.status_code), str(response.text[:100_000]))
 
 
@@ -88,8 +89,15 @@ def _judge(place: ServerPlace, status: int, body: str) -> ApportionError | None:
     )
 
 
+def _sends_on(place: ServerPlace, location: str) -> ApportionError:
+    # Not followed: what is written would not survive the way, since a redirected POST arrives as a GET.
+    target = mask_address(urljoin(place.tracking_uri + "/", location)).partition("/api/2.0/")[0]
+    mend = f"write that address, if it is the tracking server's own; if it asks for a log-in, {_CREDENTIALS}"
+    return _missing(place, f"sends on to {target}", mend)
+
+
 def _unreachable(place: ServerPlace, error: Exception) -> ApportionError:
-    text = mask_text(str(error))
+    text = mask_text(str(error), limit=2000)
     if "timed out" in text.lower() or "timeout" in text.lower():
         return _missing(place, "does not answer in time", "check the address, and that no firewall is between")
     if "certificate" in text.lower() or "ssl" in text.lower():
@@ -103,7 +111,7 @@ def _unreachable(place: ServerPlace, error: Exception) -> ApportionError:
 def _reason(text: str) -> str:
     known = ("Connection refused", "Name or service not known", "No route to host", "Network is unreachable")
     also = ("Temporary failure in name resolution", "certificate verify failed", "wrong version number")
-    return next((reason for reason in (*known, *also) if reason.lower() in text.lower()), text)
+    return next((reason for reason in (*known, *also) if reason.lower() in text.lower()), text[:300])
 
 
 def _missing(place: ServerPlace, what: str, mend: str) -> ResourceMissing:
