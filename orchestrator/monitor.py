@@ -1,6 +1,6 @@
 """What a campaign knows of its values while it runs: statistics over a prefix of its draws.
 
-Each statistic is computed on the campaign's first loss, over all training instances and at most 128 test
+Each statistic is computed on one loss (the campaign's first, unless told), over all training instances and at most 128 test
 instances, evenly spaced; signs and rank stability are those of the mean test loss.
 """
 
@@ -10,8 +10,6 @@ import numpy as np
 from scipy import stats
 
 from estimators.arrays import AnyArray
-from estimators.errors import EstimatorError
-from estimators.influence import Influence
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
@@ -86,10 +84,10 @@ class Monitor:
     The same stops give the same bits: a campaign with `until` advances at fixed counts only.
     """
 
-    def __init__(self, campaign: Campaign, values: tuple[str, ...]) -> None:
+    def __init__(self, campaign: Campaign, values: tuple[str, ...], *, loss: str | None = None) -> None:
         self.campaign = campaign
         self.draws = 0
-        loss = campaign.losses[0]
+        loss = campaign.loss_or_default(loss)
         n_test = campaign.store.n_test
         columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
         wanted = [value for value in values if not value_method(value).per_instance and not campaign.why_not(value)]
@@ -130,9 +128,3 @@ def _rank_correlation(a: AnyArray, b: AnyArray) -> float:
         return float("nan")
     return float(stats.spearmanr(a[both], b[both]).statistic)
 
-
-def require_influence(result: object, value: str) -> Influence:
-    """`result` where it is an Influence; raises EstimatorError for a value that is one number an instance."""
-    if not isinstance(result, Influence):
-        raise EstimatorError(f"{value} is one number for each training instance, not a matrix")
-    return result

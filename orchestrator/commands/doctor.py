@@ -1,5 +1,7 @@
 """`apportion doctor`: check this machine."""
 
+from pathlib import Path
+
 import click
 
 from orchestrator.doctor import examine
@@ -14,11 +16,11 @@ def command(ctx: click.Context) -> None:
 
     Example: apportion doctor
     """
-    findings = examine()
+    findings = examine(Path.cwd())
     for finding in findings:
-        click.echo(f"{click.style(f'{finding.level:<5}', fg=COLOURS[finding.level])} {finding.text}")
+        click.echo(f"{click.style(f'{finding.status:<5}', fg=COLOURS[finding.status])} {finding.name}: {finding.what}")
         if finding.mend:
             click.echo(f"      {finding.mend}")
-    failed = sum(finding.level == "fail" for finding in findings)
+    failed = sum(finding.status == "fail" for finding in findings)
     click.echo("\nNext: " + ("mend what fails, then apportion doctor" if failed else "apportion init my-job"))
     ctx.exit(4 if failed else 0)
