@@ -7,6 +7,7 @@ this machine has not is ResourceMissing (4), raised where nothing else is wrong.
 from collections.abc import Callable
 
 from orchestrator.checks_campaigns import campaign_problems, name_problems, value_problems
+from orchestrator.checks_classes import class_notes
 from orchestrator.checks_resources import address_problems, missing_resources, room_problems, shadowing_problems
 from orchestrator.checks_task import loss_problems
 from orchestrator.datasets import LoadedData, load_data
@@ -16,18 +17,20 @@ from orchestrator.job import Job
 
 def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
     """Check a job, and its data where they are loaded; returns notes for people. Raises JobError, ResourceMissing."""
-    problems = [
-        *name_problems(job),
-        *address_problems(job),
-        *shadowing_problems(job),
-        *(_with_data(job, loaded) if loaded is not None else []),
-    ]
+    problems = [*name_problems(job), *address_problems(job), *shadowing_problems(job)]
+    notes = list(job.origin.notes)
+    if loaded is not None:
+        data = loaded.dataset
+        found, designs = campaign_problems(job, data.n)
+        problems += [*found, *value_problems(job, designs), *loss_problems(job, data.task)]
+        problems += room_problems(job, data, designs)
+        notes += class_notes(job, data, designs)
     if problems:
         raise JobError(problems)
     missing = missing_resources(job)
     if missing:
         raise ResourceMissing(missing)
-    return job.origin.notes
+    return tuple(notes)
 
 
 def load_checked(job: Job) -> tuple[LoadedData, tuple[str, ...]]:
@@ -49,13 +52,3 @@ def _gather(step: Callable[[], object], problems: list[Problem]) -> LoadedData |
     except ResourceMissing:
         return None  # raised again by the last check, if the job itself is right
     return result if isinstance(result, LoadedData) else None
-
-
-def _with_data(job: Job, loaded: LoadedData) -> list[Problem]:
-    problems, designs = campaign_problems(job, loaded.dataset.n)
-    return [
-        *problems,
-        *value_problems(job, designs),
-        *loss_problems(job, loaded.dataset.task),
-        *room_problems(job, loaded.dataset, designs),
-    ]

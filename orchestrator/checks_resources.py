@@ -137,5 +137,8 @@ def _free_disk(job: Job) -> int | None:
     if artifacts is not None and "://" in artifacts and not artifacts.startswith("file://"):
         return None
     folder = job.folder if artifacts is None else job.folder / Path(artifacts.removeprefix("file://"))
-    there = next((path for path in (folder, *folder.parents) if path.is_dir()), None)
-    return None if there is None else shutil.disk_usage(there).free
+    try:
+        there = next((path for path in (folder, *folder.parents) if path.is_dir()), None)
+        return None if there is None else shutil.disk_usage(there).free
+    except OSError:
+        return None  # a path that cannot be looked at is refused where the store is opened

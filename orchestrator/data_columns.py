@@ -40,7 +40,7 @@ class Column:
 
     def one_hot(self, categories: list[str]) -> AnyArray:
         """Indicators [rows, categories] float32; a text that is none of them gives zeros."""
-        codes = pd.Categorical(self.cells, categories=categories).codes
+        codes = pd.Index(categories, dtype=object).get_indexer(pd.Index(self.cells, dtype=object))
         indicators: AnyArray = (codes[:, None] == np.arange(len(categories))[None, :]).astype(np.float32)
         return indicators
 

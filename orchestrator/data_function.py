@@ -61,7 +61,7 @@ def _call(function: Callable[..., object], job: Job, where: str) -> object:
         return function(**arguments)
     except JobError:
         raise
-    except Exception as error:  # the user's function: whatever it raises is told with its line
+    except (Exception, SystemExit) as error:  # the user's function: whatever it raises is told with its line
         raise JobError(_told(error, job), where=where, mend="mend the function; nothing was trained") from error
 
 

@@ -32,7 +32,8 @@ def resolved(job: Job, key: str, text: str) -> Path | Problem:
         is_folder, siblings = False, []
     if is_folder:
         return Problem(f"`{shown(text)}` is a folder ({path})", where, "name one file: .npz, .parquet or .csv")
-    close = did_you_mean(Path(text).name, [name for name in siblings if Path(name).suffix in {*SUFFIXES, ".py"}])
+    names = [name for name in siblings if Path(name).suffix in {*SUFFIXES, ".py"}]
+    close = did_you_mean(Path(text).name, names, cutoff=0.65)
     mend = close or "paths are relative to the job file's folder"
     return Problem(f"there is no file `{shown(text)}` (looked for {job.folder / shown(text)})", where, mend)
 

@@ -8,7 +8,6 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,27 +34,20 @@ class Finding:
 
 def examine(folder: Path) -> list[Finding]:
     """Look at versions, processors, memory, disk, GPU, rights and the network; takes a few seconds, changes nothing."""
-    looks: list[Callable[[], Finding]] = [
-        _python,
-        _processors,
-        _threads,
-        _memory,
-        _shared_memory,
-        lambda: _disk("disk", folder),
-        lambda: _disk("temporary folder", Path(tempfile.gettempdir())),
-        lambda: _rights(folder),
-        _loopback,
-        _token,
-        _gpu,
+    return [
+        Finding("python", "ok", ".".join(map(str, sys.version_info[:3]))),
+        *_versions(),
+        _processors(),
+        _threads(),
+        _memory(),
+        _shared_memory(),
+        _disk("disk", folder),
+        _disk("temporary folder", Path(tempfile.gettempdir())),
+        _rights(folder),
+        _loopback(),
+        _token(),
+        _gpu(),
     ]
-    return [*_versions(), *(look() for look in looks)]
-
-
-def _python() -> Finding:
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info < (3, 11):
-        return Finding("python", "fail", f"{version}, 3.11 or newer is needed", "install Python 3.11 or newer")
-    return Finding("python", "ok", version)
 
 
 def _versions() -> list[Finding]:
@@ -127,7 +119,7 @@ def _shared_memory() -> Finding:
 
 
 def _disk(name: str, folder: Path) -> Finding:
-    there = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path("/"))
+    there = next((path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir()), Path("/"))
     free = shutil.disk_usage(there).free
     if free < LEAST_DISK:
         return Finding(

@@ -27,6 +27,10 @@ EXAMPLES = {
     "campaigns.design": "design: uniform",
     "campaigns.retrains": "retrains: 2000, or retrains: {until: {value: banzhaf, below: 0.002, at_most: 20000}}",
     "campaigns.retrains.until": "until: {value: banzhaf, below: 0.002, at_most: 20000}",
+    "campaigns.retrains.until.value": "value: banzhaf",
+    "campaigns.retrains.until.below": "below: 0.002",
+    "campaigns.retrains.until.at_most": "at_most: 20000",
+    "campaigns.size": "size: 100",
     "campaigns.fraction": "fraction: 0.7",
     "campaigns.probability": "probability: 0.5",
     "values": "values: [banzhaf, memorization]",
@@ -43,9 +47,9 @@ _EXPECTED = {
     "string": "text",
     "list": "a list",
     "tuple": "a list",
-    "dict": "keys and values",
-    "model": "keys and values",
-    "dataclass": "keys and values",
+    "dict": "a mapping of keys to values",
+    "model": "a mapping of keys to values",
+    "dataclass": "a mapping of keys to values",
     "none": "null",
 }
 _MISSING = frozenset({"missing", "missing_keyword_only_argument"})
@@ -146,7 +150,7 @@ def _problem(details: list[Mapping[str, Any]], place: Place, origin: Origin) -> 
     if kind == "value_error":
         return Problem(str(detail["ctx"]["error"]), origin.where(*(place or ("campaigns",))))
     expected = list(dict.fromkeys(_expected(one) for one in details))
-    what = f"`{_as_written(detail['input'], place, origin)}` will not do: expected {' or '.join(expected)}"
+    what = f"{_as_written(detail['input'], place, origin)} will not do: expected {' or '.join(expected)}"
     return Problem(what, where, _mend(details, place, origin))
 
 
@@ -168,7 +172,11 @@ def _expected(detail: Mapping[str, Any]) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if kind in _LIMITS:
         words, key = _LIMITS[kind]
-        return f"a number {words} {context[key]:.20g}"
+        return (
+            f"a number {words} {context[key]:g}"
+            if isinstance(context[key], float)
+            else f"a number {words} {context[key]}"
+        )
     if kind == "literal_error":
         return f"{context['expected']}".replace("'", "`")
     if kind in _RULES:
@@ -182,11 +190,11 @@ def _expected(detail: Mapping[str, Any]) -> str:
 def _as_written(value: object, place: Place, origin: Origin) -> str:
     """The value as it was typed: never what an environment variable holds."""
     if any(isinstance(part, str) and names_secret(part) for part in place):
-        return "***"
+        return "`***`"
     written = origin.written.get(place)
     if written is None and isinstance(value, (dict, list)):
-        return "keys and values" if isinstance(value, dict) else "a list"
-    return shown(value if written is None else written)
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return f"`{shown(value if written is None else written)}`"
 
 
 def _mend(details: list[Mapping[str, Any]], place: Place, origin: Origin) -> str:

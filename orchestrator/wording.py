@@ -43,9 +43,9 @@ def nearest(name: str, names: Iterable[str], *, count: int = 3, cutoff: float = 
     return [lowered[candidate] for candidate in close]
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
+def did_you_mean(name: str, names: Iterable[str], *, cutoff: float = 0.5) -> str:
     """`did you mean `a` or `b`?`, or nothing."""
-    close = nearest(name, names)
+    close = nearest(name, names, cutoff=cutoff)
     return f"did you mean {' or '.join(f'`{candidate}`' for candidate in close)}?" if close else ""
 
 
