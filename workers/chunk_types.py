@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from estimators.arrays import ByteArray, Float32Array, IntArray, SeedArray
+from estimators.arrays import BoolArray, ByteArray, Float32Array, IntArray, SeedArray
 
 FORMAT_VERSION = 1
 
@@ -23,7 +23,8 @@ class Fingerprints:
 
     def differing(self, other: "Fingerprints") -> tuple[str, ...]:
         """Names of the parts that differ."""
-        return tuple(part for part in ("train", "test", "learner", "code") if getattr(self, part) != getattr(other, part))
+        parts = ("train", "test", "learner", "code")
+        return tuple(part for part in parts if getattr(self, part) != getattr(other, part))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +67,39 @@ class ChunkRows:
     losses: Mapping[str, Float32Array]
     train_losses: Mapping[str, Float32Array] = field(default_factory=dict)
     failures: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A chunk file read whole."""
+
+    header: ChunkHeader
+    rows: ChunkRows
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkKeys:
+    """What opening a store needs of a chunk: which rows it holds, without their losses.
+
+    keys: 16 bytes each. replicates: [rows]. failures: reasons, None where a row did not fail. seconds: [rows].
+    """
+
+    header: ChunkHeader
+    keys: tuple[bytes, ...]
+    replicates: IntArray
+    failures: tuple[str | None, ...]
+    seconds: Float32Array
+
+
+@dataclass(frozen=True, slots=True)
+class LossRows:
+    """One loss of a chunk's rows.
+
+    members: [rows, ceil(n/8)] packed. losses: [rows, n_test] float32, NaN where `failed` [rows]; train_losses:
+    the same on the training instances, [rows, n], where asked for.
+    """
+
+    members: ByteArray
+    losses: Float32Array
+    train_losses: Float32Array | None
+    failed: BoolArray

@@ -1,0 +1,239 @@
+"""A chunk as bytes and back: one Parquet file (columns: `workers.chunk_schema`), read by plain pyarrow and DuckDB too.
+
+Losses have no dictionary, byte-stream-split and zstd 1 (3.4 bytes a loss). Every page carries a checksum, and every
+read here verifies it, the schema, and what the rows must obey. The hash in the file's name covers the whole file:
+`decode` and `decode_losses` verify it before anything is parsed, `decode_keys` verifies the rows hash, which covers
+everything that it returns about a row's identity.
+"""
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from estimators.arrays import AnyArray, BoolArray, ByteArray, Float32Array
+from workers.chunk_name import ChunkName, chunk_name, parse_name, rows_hash, verify_content
+from workers.chunk_rows import check_keys, check_losses, check_rows
+from workers.chunk_schema import (
+    KEY_COLUMNS,
+    decode_header,
+    loss_column,
+    loss_columns,
+    schema_of,
+    train_loss_column,
+)
+from workers.chunk_types import Chunk, ChunkHeader, ChunkKeys, ChunkRows, LossRows
+from workers.errors import ChunkError
+
+__all__ = ["chunk_name", "decode", "decode_keys", "decode_losses", "encode", "parse_name"]
+
+MOST_DECODED_BYTES = 2**32
+MOST_ROWS = 10**7
+_BROKEN = (pa.ArrowException, OSError, ValueError, KeyError)
+
+
+def encode(header: ChunkHeader, rows: ChunkRows) -> bytes:
+    """The chunk as a Parquet file: the same bytes for the same header and rows.
+
+    Raises ChunkError where the rows do not fit the header, a key stands twice, or a row without a failure has a loss
+    that is not finite.
+    """
+    if header.kind == "walks":
+        raise ChunkError("walks are not written by this version of apportion")
+    check_rows(header, rows)
+    failed = np.array([reason is not None for reason in failures_of(rows)], dtype=np.bool_)
+    columns = [
+        _fixed_binary(np.frombuffer(b"".join(rows.keys), dtype=np.uint8).reshape(len(rows.keys), -1)),
+        _fixed_binary(rows.members),
+        pa.array(rows.sizes.astype(np.int32)),
+        pa.array(rows.seeds),
+        pa.array(rows.replicates.astype(np.int32)),
+        pa.array(rows.seconds),
+        pa.array(rows.attempts.astype(np.int32)),
+        pa.array(failures_of(rows), pa.string()),
+    ]
+    columns += [_loss_list(rows.losses[name], failed) for name in header.losses]
+    columns += [_loss_list(rows.train_losses[name], failed) for name in header.train_losses]
+    table = pa.Table.from_arrays(columns, schema=schema_of(header))
+    return _parquet(table, [f"{name}.list.element" for name in loss_columns(header)])
+
+
+def decode(content: bytes, *, name: str | None = None) -> Chunk:
+    """Header and rows of a chunk file; `name` adds the check of the whole file's hash.
+
+    Raises ChunkError, which begins with the name: damaged, foreign, of a newer format, or rows that cannot be.
+    """
+    parsed = None if name is None else verify_content(name, content)
+    with _Named(name):
+        header, table = _table(io.BytesIO(content), None)
+        rows = _rows(header, table)
+        check_rows(header, rows)
+        _check_name(parsed, header, rows_hash(rows.keys, rows.replicates))
+        return Chunk(header, rows)
+
+
+def decode_keys(source: bytes | Path, *, name: str | None = None) -> ChunkKeys:
+    """What opening a store needs of a chunk: header, keys, replicates, failures, seconds; no losses are read.
+
+    A path is read in part (a few kB whatever the losses weigh), so its content hash is not verified here; header,
+    schema, page checksums, and the rows hash and chunk number in `name` are. Raises ChunkError, and OSError where a
+    path cannot be read.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return _keys(file, name, None if name is None else parse_name(name))
+    parsed = None if name is None else verify_content(name, source)
+    return _keys(io.BytesIO(source), name, parsed)
+
+
+def decode_losses(content: bytes, loss: str, *, name: str, with_train: bool = False) -> LossRows:
+    """Members and one loss of a chunk file whose whole hash is verified.
+
+    Raises ChunkError where it is damaged or does not hold the loss (or, with_train, the loss on training instances).
+    """
+    verify_content(name, content)
+    with _Named(name):
+        wanted = [loss_column(loss)] + ([train_loss_column(loss)] if with_train else [])
+        header, table = _table(io.BytesIO(content), ["members", "failure", *wanted])
+        failed = np.array([reason is not None for reason in table["failure"].to_pylist()], dtype=np.bool_)
+        arrays = [_losses(table[column], failed) for column in wanted]
+        for column, array in zip(wanted, arrays, strict=True):
+            check_losses(column, array, failed)
+        return LossRows(
+            members=_bytes(table["members"], (header.n + 7) // 8),
+            losses=arrays[0],
+            train_losses=arrays[1] if with_train else None,
+            failed=failed,
+        )
+
+
+def failures_of(rows: ChunkRows) -> tuple[str | None, ...]:
+    """Reasons a row, None where it did not fail; `ChunkRows.failures` may be left empty."""
+    return rows.failures or (None,) * len(rows.keys)
+
+
+class _Named:
+    """Errors of reading a chunk, each as a ChunkError that begins with the file's name."""
+
+    def __init__(self, name: str | None) -> None:
+        self._head = "" if name is None else f"{name}: "
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, ChunkError):
+            raise ChunkError(f"{self._head}{error}") from error
+        if isinstance(error, _BROKEN):
+            raise ChunkError(f"{self._head}damaged or no chunk: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _keys(file: BinaryIO, name: str | None, parsed: ChunkName | None) -> ChunkKeys:
+    with _Named(name):
+        header, table = _table(file, list(KEY_COLUMNS))
+        keys = ChunkKeys(
+            header=header,
+            keys=tuple(table["key"].to_pylist()),
+            replicates=table["replicate"].to_numpy().astype(np.int64),
+            failures=tuple(table["failure"].to_pylist()),
+            seconds=table["seconds"].to_numpy(),
+        )
+        check_keys(keys.keys, keys.replicates)
+        _check_name(parsed, header, rows_hash(keys.keys, keys.replicates))
+        return keys
+
+
+def _table(file: BinaryIO, columns: list[str] | None) -> tuple[ChunkHeader, pa.Table]:
+    """The header and the columns asked for; page checksums are verified."""
+    reader = parquet.ParquetFile(file, page_checksum_verification=True)
+    header = decode_header(reader.schema_arrow.metadata)
+    if header.kind == "walks":
+        columns = list(KEY_COLUMNS)
+    elif not reader.schema_arrow.equals(schema_of(header)):
+        raise ChunkError("its columns are not those that its header says")
+    absent = [column for column in columns or () if column not in reader.schema_arrow.names]
+    if absent:
+        raise ChunkError(f"it has no column {', '.join(absent)}; its losses are {', '.join(header.losses)}")
+    _refuse_bombs(header, reader.metadata.num_rows)
+    return header, reader.read(columns=columns, use_threads=False)
+
+
+def _refuse_bombs(header: ChunkHeader, rows: int) -> None:
+    decoded = rows * 4 * (header.n_test * len(header.losses) + header.n * len(header.train_losses))
+    if decoded > MOST_DECODED_BYTES or rows > MOST_ROWS:
+        raise ChunkError(f"its {rows} rows would take {decoded} bytes of memory, more than {MOST_DECODED_BYTES}")
+
+
+def _rows(header: ChunkHeader, table: pa.Table) -> ChunkRows:
+    failures = tuple(table["failure"].to_pylist())
+    failed = np.array([reason is not None for reason in failures], dtype=np.bool_)
+    return ChunkRows(
+        keys=tuple(table["key"].to_pylist()),
+        members=_bytes(table["members"], (header.n + 7) // 8),
+        sizes=table["size"].to_numpy().astype(np.int64),
+        seeds=table["seed"].to_numpy(),
+        replicates=table["replicate"].to_numpy().astype(np.int64),
+        seconds=table["seconds"].to_numpy(),
+        attempts=table["attempts"].to_numpy().astype(np.int64),
+        losses={name: _losses(table[loss_column(name)], failed) for name in header.losses},
+        train_losses={name: _losses(table[train_loss_column(name)], failed) for name in header.train_losses},
+        failures=failures,
+    )
+
+
+def _check_name(parsed: ChunkName | None, header: ChunkHeader, rows: str) -> None:
+    if parsed is not None and (parsed.chunk, parsed.rows) != (header.chunk, rows):
+        raise ChunkError(f"holds chunk {header.chunk} with rows {rows}, which its name does not say")
+
+
+def _parquet(table: pa.Table, byte_stream_split: list[str]) -> bytes:
+    stream = io.BytesIO()
+    parquet.write_table(
+        table,
+        stream,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        column_encoding=dict.fromkeys(byte_stream_split, "BYTE_STREAM_SPLIT"),
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+    return stream.getvalue()
+
+
+def _fixed_binary(rows: ByteArray) -> pa.Array:
+    count, width = rows.shape
+    return pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), count, [None, pa.py_buffer(np.ascontiguousarray(rows))]
+    )
+
+
+def _loss_list(losses: Float32Array, failed: BoolArray) -> pa.Array:
+    count, length = losses.shape
+    nulls = np.repeat(failed, length) if failed.any() else None
+    values = pa.array(np.ascontiguousarray(losses).reshape(-1), mask=nulls)
+    kind = pa.list_(pa.field("element", pa.float32()), length)
+    return pa.FixedSizeListArray.from_arrays(values, type=kind) if count else pa.array([], kind)
+
+
+def _bytes(column: pa.ChunkedArray, width: int) -> ByteArray:
+    packed = b"".join(column.to_pylist())
+    return np.frombuffer(packed, dtype=np.uint8).reshape(len(column), width)
+
+
+def _losses(column: pa.ChunkedArray, failed: BoolArray) -> Float32Array:
+    """Losses [rows, length] with NaN in failed rows; raises ChunkError where other elements are null."""
+    length = column.type.list_size
+    values = column.combine_chunks().flatten()
+    if values.null_count != int(failed.sum()) * length:
+        raise ChunkError(f"{values.null_count} losses are null where {int(failed.sum())} rows of {length} failed")
+    flat: AnyArray = values.to_numpy(zero_copy_only=False)
+    losses: Float32Array = flat.reshape(len(column), length)
+    return losses

@@ -1,0 +1,135 @@
+"""Format 1 of chunk files, apart from their rows: columns, and the header in the schema's metadata.
+
+Columns, one row a retrain:
+
+    key               16 bytes      hash of the members' identities
+    members           ceil(n/8)     packed bits, little order; bit i = the i-th identity of the training-set version
+    size              int32         number of members
+    seed              uint64        the retrain's seed
+    replicate         int32         counts retrains of one subset from 0
+    seconds           float32       training time of the row, in the worker's monotonic clock
+    attempts          int32         how often it was tried, from 1
+    failure           text or null  why it failed; null = it did not
+    loss_<name>       n_test float32, in the order of the test-set version; nulls in a failed row
+    train_loss_<name> n float32, where losses on the training instances are kept; nulls in a failed row
+
+The metadata's key `apportion` holds the header as JSON: format_version, kind, campaign, chunk, fingerprints, n,
+n_test, names of losses, numeric_class, together (K), worker. kind: "retrains"; "side" (the same columns, losses on
+added test instances of the test-set version named) and "walks" have their place, and readers of retrains skip them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+
+import pyarrow as pa
+
+from estimators.subsets import KEY_BYTES
+from workers.chunk_types import FORMAT_VERSION, ChunkHeader, Fingerprints
+from workers.errors import ChunkError
+
+METADATA_KEY = b"apportion"
+KINDS = ("retrains", "side", "walks")
+KEY_COLUMNS = ("key", "seconds", "replicate", "failure")
+
+
+def loss_column(name: str) -> str:
+    """The column of a loss on the test instances."""
+    return f"loss_{name}"
+
+
+def train_loss_column(name: str) -> str:
+    """The column of a loss on the training instances."""
+    return f"train_loss_{name}"
+
+
+def loss_columns(header: ChunkHeader) -> dict[str, int]:
+    """All loss columns with their lengths."""
+    test = {loss_column(name): header.n_test for name in header.losses}
+    return test | {train_loss_column(name): header.n for name in header.train_losses}
+
+
+def schema_of(header: ChunkHeader) -> pa.Schema:
+    """The Arrow schema of a chunk with this header, header included.
+
+    A failed row is a list of nulls, not a null list: pyarrow does not read null lists of a fixed size, and rows stay
+    aligned when a reader flattens the column.
+    """
+    columns = [
+        pa.field("key", pa.binary(KEY_BYTES), nullable=False),
+        pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
+        pa.field("size", pa.int32(), nullable=False),
+        pa.field("seed", pa.uint64(), nullable=False),
+        pa.field("replicate", pa.int32(), nullable=False),
+        pa.field("seconds", pa.float32(), nullable=False),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("failure", pa.string()),
+    ]
+    for name, length in loss_columns(header).items():
+        columns.append(pa.field(name, pa.list_(pa.field("element", pa.float32()), length), nullable=False))
+    return pa.schema(columns, metadata={METADATA_KEY: encode_header(header)})
+
+
+def packed_length(n: int) -> int:
+    """Bytes of a packed row of members."""
+    return (n + 7) // 8
+
+
+def encode_header(header: ChunkHeader) -> bytes:
+    """The header as JSON, the same bytes for the same facts; raises ChunkError for one that cannot be."""
+    _check(header)
+    return json.dumps(asdict(header), sort_keys=True, ensure_ascii=True).encode()
+
+
+def decode_header(metadata: Mapping[bytes, bytes] | None) -> ChunkHeader:
+    """The header read back from a schema's metadata; raises ChunkError for a foreign file or a newer format."""
+    text = (metadata or {}).get(METADATA_KEY)
+    if text is None:
+        raise ChunkError("a Parquet file, but no chunk of apportion")
+    try:
+        facts = json.loads(text)
+    except ValueError as error:
+        raise ChunkError("its header is not readable") from error
+    if not isinstance(facts, dict):
+        raise ChunkError("its header is not readable")
+    _refuse_newer(facts.get("format_version"))
+    header = _header(facts)
+    _check(header)
+    return header
+
+
+def _refuse_newer(version: object) -> None:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ChunkError(f"its format version is {version!r}, which none is")
+    if version > FORMAT_VERSION:
+        raise ChunkError(
+            f"written in format {version}, this version of apportion reads up to format {FORMAT_VERSION}: "
+            "install a newer apportion"
+        )
+
+
+def _header(facts: dict[str, object]) -> ChunkHeader:
+    try:
+        prints = Fingerprints(**facts["fingerprints"])  # type: ignore[arg-type]  # checked by _check
+        losses, train_losses = tuple(facts["losses"]), tuple(facts["train_losses"])  # type: ignore[arg-type]  # as above
+        parts = {**facts, "losses": losses, "train_losses": train_losses, "fingerprints": prints}
+        return ChunkHeader(**parts)  # type: ignore[arg-type]  # as above
+    except (KeyError, TypeError) as error:
+        raise ChunkError(f"its header does not have the facts of format {FORMAT_VERSION}") from error
+
+
+def _check(header: ChunkHeader) -> None:
+    prints = header.fingerprints
+    whole = (header.chunk, header.n, header.n_test, header.together, header.format_version)
+    texts = (header.campaign, header.numeric_class, header.worker, *header.losses, *header.train_losses)
+    texts += tuple(getattr(prints, part.name) for part in fields(prints))
+    if not all(isinstance(number, int) for number in whole) or not all(isinstance(text, str) for text in texts):
+        raise ChunkError("its header has facts of a wrong kind")
+    if header.chunk < 0 or min(header.n, header.n_test, header.together) < 1:
+        raise ChunkError(
+            f"its header is impossible: chunk {header.chunk}, n {header.n}, n_test {header.n_test}, K {header.together}"
+        )
+    if header.kind not in KINDS:
+        raise ChunkError(f"its kind is {header.kind!r}; this version of apportion knows {', '.join(KINDS)}")
+    if not header.losses or len({*loss_columns(header)}) < len(header.losses) + len(header.train_losses):
+        raise ChunkError(f"its losses are {header.losses}, {header.train_losses}: none, or two of one name")

@@ -1,0 +1,36 @@
+"""Chunk stores by their address."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from workers.chunk_store import ChunkStore
+from workers.errors import StoreError
+
+_KNOWN = "a folder's path, file:///path, or mlflow-artifacts+http://host:port/path"
+
+
+def open_chunk_store(address: str) -> ChunkStore:
+    """The store at an address: a folder's path, `file:///path`, or `mlflow-artifacts+http(s)://host:port/path`.
+
+    Nothing is touched or asked yet. Raises StoreError where the address is none of these.
+    """
+    scheme = address.partition("://")[0].lower() if "://" in address else ""
+    if scheme in {"mlflow-artifacts+http", "mlflow-artifacts+https"}:
+        from workers.stores.artifact_proxy import ArtifactProxyStore  # noqa: PLC0415 - HTTP only where it is asked for
+
+        return ArtifactProxyStore(address)
+    from workers.stores.folder import FolderStore  # noqa: PLC0415 - as above
+
+    if scheme == "file":
+        return FolderStore(_folder(address))
+    if scheme or not address or "\0" in address:
+        raise StoreError(f"no chunk store is known at {scheme or address!r}: an address is {_KNOWN}")
+    return FolderStore(Path(address))
+
+
+def _folder(address: str) -> Path:
+    parts = urlsplit(address)
+    path = unquote(parts.path)
+    if parts.netloc not in {"", "localhost"} or not path.startswith("/"):
+        raise StoreError(f"{address!r} names no folder on this machine: write file:///path")
+    return Path(path)

@@ -1,0 +1,150 @@
+"""HTTP calls that are tried again while there is hope, bounded in number and time.
+
+Tried again: no connection, a connection that breaks, a time-out, 408, 429 and every 5xx. Between tries it waits
+0.25 s, 0.5 s, 1 s ... up to 8 s, each drawn between half and the whole, so that a hundred workers do not come back at
+once. Messages hold the address and the server's status, never headers or credentials.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import requests
+from requests.auth import AuthBase
+
+from workers.errors import StoreError
+
+_AGAIN = {408, 429}
+_LONGEST_WAIT = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long: seconds to connect, and of silence while reading."""
+
+    tries: int = 6
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
+    first_wait: float = 0.25
+
+
+class HttpCalls:
+    """Calls with credentials from the environment; one connection pool a thread."""
+
+    def __init__(self, patience: Patience | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._patience = patience or Patience()
+        self._sleep = sleep
+        self._local = threading.local()
+
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        absent_is_answer: bool = False,
+    ) -> requests.Response:
+        """The answer, read whole, where its status is 2xx (or 404 with absent_is_answer); else raises StoreError."""
+        wait, said = self._patience.first_wait, ""
+        for tried in range(self._patience.tries):
+            if tried:
+                self._sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, fixes nothing
+                wait = min(2 * wait, _LONGEST_WAIT)
+            answer, said = self._once(method, url, content, query)
+            if answer is not None and (answer.ok or (absent_is_answer and answer.status_code == 404)):
+                return answer
+        raise StoreError(
+            f"{method} {url}: {said}, {self._patience.tries} times\n"
+            "    see that the MLflow server runs and is reached from this machine, then: apportion resume JOB"
+        )
+
+    def _once(
+        self, method: str, url: str, content: bytes | None, query: Mapping[str, str] | None
+    ) -> tuple[requests.Response | None, str]:
+        """One try: an answer that is final, or None and what went wrong; raises StoreError for what stays wrong."""
+        patience = self._patience
+        try:
+            answer = self._session().request(
+                method,
+                url,
+                params=query,
+                data=content,
+                timeout=(patience.connect_seconds, patience.read_seconds),
+                allow_redirects=False,
+            )
+        except requests.exceptions.SSLError:
+            raise StoreError(
+                f"{method} {url}: the server's certificate is not trusted\n"
+                "    set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate of its authority"
+            ) from None
+        except requests.Timeout:
+            return None, "no answer in time"
+        except requests.ConnectionError:
+            return None, "no connection"
+        except requests.RequestException as error:
+            return None, f"the answer broke off ({type(error).__name__})"
+        if answer.status_code in _AGAIN or answer.status_code >= 500:
+            return None, f"the server answers {answer.status_code} {answer.reason}"
+        _refuse_final(method, url, answer)
+        return answer, ""
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.verify = _verify()
+            session.auth = _credentials()
+        return session
+
+
+class _Bearer(AuthBase):
+    """A token in the Authorization header; its own class, so that `requests` does not replace it from ~/.netrc."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _credentials() -> AuthBase | tuple[str, str] | None:
+    """As MLflow's client takes them: user and password first, else the token."""
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    if user and password:
+        return user, password
+    return _Bearer(token) if token else None
+
+
+def _verify() -> str | bool:
+    if path := os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"):
+        return path
+    return os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() not in {"true", "1"}
+
+
+_MENDS = {
+    401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, on every node",
+    403: "give this user the right to write the experiment; or start the server with --allowed-hosts naming this host",
+    404: "see that an MLflow server started with --serve-artifacts is at this address",
+    413: "the server or a proxy before it limits the size of a file: raise it above 64 MB",
+    503: "start the server with --serve-artifacts",
+}
+
+
+def _refuse_final(method: str, url: str, answer: requests.Response) -> None:
+    """Raise StoreError for an answer that another try would not change; 404 is for the caller to judge."""
+    status = answer.status_code
+    if answer.ok and not answer.is_redirect and status < 300:
+        return
+    if status == 404 and method == "GET":
+        return
+    if 300 <= status < 400:
+        target = (answer.headers.get("Location") or "elsewhere").partition("?")[0].rpartition("@")[2]
+        raise StoreError(f"{method} {url}: redirected to {target[:200]}\n    name that address as store.tracking_uri")
+    mend = _MENDS.get(status, "see the server's log")
+    raise StoreError(f"{method} {url}: the server answers {status} {answer.reason}\n    {mend}")
