@@ -120,7 +120,8 @@ class Crew:
         try:
             answer = ray.get(ref)
         except Exception as error:  # noqa: BLE001 - whatever a start can raise over there becomes a reason
-            self._start_failed(hand, [_why_it_did_not_start(hand, error)])
+            problem, certain = _why_it_did_not_start(hand, error)
+            self._start_failed(hand, [problem], certain=certain)
             return True
         if hand.facts is None:
             self._described(hand, answer)
@@ -200,16 +201,18 @@ def _refuse_what_fits_nowhere(ask: Ask, patience: float) -> None:
         time.sleep(0.5)
 
 
-def _why_it_did_not_start(hand: Hand, error: Exception) -> Problem:
+def _why_it_did_not_start(hand: Hand, error: Exception) -> tuple[Problem, bool]:
+    """The reason, and whether another start would meet it too: what Python raised there, it would raise again."""
     where = f"worker {hand.name}" + ("" if hand.facts is None else f" on {hand.facts.host}")
     if hand.facts is None and (shadow := _shadow()) is not None:
         here, there = shadow
         what = f"another package called workers hides apportion's on the cluster: {there} instead of {here}"
-        return Problem(what, where=where, mend=f"rename {there}")
+        return Problem(what, where=where, mend=f"rename {there}"), True
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     name = type(cause).__name__
-    return Problem(f"cannot start: {name}: {lines[-1][:500] if lines else 'no reason given'}", where=where)
+    problem = Problem(f"cannot start: {name}: {lines[-1][:500] if lines else 'no reason given'}", where=where)
+    return problem, isinstance(error, ray.exceptions.RayTaskError)
 
 
 def _shadow() -> tuple[str, str] | None:

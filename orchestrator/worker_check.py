@@ -4,7 +4,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.errors import Problem
+from orchestrator.errors import Problem, ResourceMissing
 from workers.worker_facts import Probe, WorkerFacts
 
 
@@ -69,11 +69,19 @@ class StoreProbe:
         self._probe: Probe | None = None
 
     def write(self) -> Probe:
-        """The probe, written where it is not there yet."""
+        """The probe, written where it is not there yet; raises ResourceMissing where it cannot be."""
         if self._probe is None:
             content = secrets.token_hex(16)
             path = self._folder.resolve() / f".probe-{content}.tmp"
-            path.write_text(content, encoding="utf-8")
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+            except OSError as error:
+                raise ResourceMissing(
+                    f"the store's folder cannot be written: {error}",
+                    where=str(self._folder),
+                    mend="mend its rights or its disk, or choose another store",
+                ) from error
             self._probe = Probe(str(path), content)
         return self._probe
 
