@@ -65,7 +65,7 @@ def _call(function: Callable[..., object], job: Job, where: str) -> object:
         raise JobError(_told(error, job), where=where, mend="mend the function; nothing was trained") from error
 
 
-def _told(error: Exception, job: Job) -> str:
+def _told(error: BaseException, job: Job) -> str:
     """The error and the lines of the user's files that led to it, the innermost last."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if frame.line]
     own = [frame for frame in frames if frame.filename.startswith(str(job.folder))] or frames[-3:]

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.errors import JobError, Problem
 from orchestrator.job import Job
+from orchestrator.job_bytes import read_text
 from orchestrator.job_errors import EXAMPLES, problems_of
 from orchestrator.job_schema import NOT_IN_FILES, keys_at
-from orchestrator.job_text import read_text
 from orchestrator.origin import Origin, Place
 from orchestrator.wording import shown
 from orchestrator.yaml_source import Value, parse

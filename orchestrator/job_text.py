@@ -1,43 +1,31 @@
-"""A job file's bytes -> its text, or what is wrong with the file itself."""
+"""Job -> the YAML text that replays it, every default spelled out, without secrets."""
 
-from pathlib import Path
+import yaml
 
-from orchestrator.errors import JobError
-from orchestrator.wording import did_you_mean, shown
-
-MOST_BYTES = 1_000_000
-
-
-def read_text(path: Path) -> str:
-    """The text of a job file. Raises JobError for whatever may be wrong with the file itself."""
-    where = str(path)
-    try:
-        if path.is_dir():
-            raise JobError("is a folder, not a job file", where=where, mend=_jobs_in(path))
-        with path.open("rb") as stream:
-            content = stream.read(MOST_BYTES + 1)
-    except FileNotFoundError:
-        raise JobError("there is no such file", where=where, mend=_near_files(path)) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise JobError(f"cannot be read: {reason}", where=shown(where), mend="name a readable job file") from None
-    if len(content) > MOST_BYTES:
-        raise JobError(
-            f"larger than {MOST_BYTES:,} bytes", where=where, mend="is this a data file? A job is a page of YAML"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        what = f"not UTF-8 text: byte 0x{content[error.start]:02x}"
-        raise JobError(what, where=f"{where}:{line}", mend="save the file as UTF-8") from None
+from orchestrator.job import Job
+from orchestrator.origin import Origin, Place
+from orchestrator.wording import masked, names_secret
 
 
-def _jobs_in(folder: Path) -> str:
-    jobs = sorted(str(path) for path in folder.glob("*.y*ml"))[:3]
-    return f"did you mean {' or '.join(jobs)}?" if jobs else "name a job file; `apportion init` writes one"
+def replayable(job: Job) -> str:
+    """The resolved job as YAML, which `job_from_text` reads back as the same job.
+
+    `${NAME}` stays as it was typed, so that no variable's content is written down; passwords in addresses become
+    `***`. Data in memory cannot be written: they are named `arrays in memory`.
+    """
+    values = _public(job.model_dump(mode="json"), job.origin, ())
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 
-def _near_files(path: Path) -> str:
-    names = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    return did_you_mean(path.name, names) or "`apportion init` writes a job to start from"
+def _public(value: object, origin: Origin, place: Place) -> object:
+    if isinstance(value, dict):
+        return {key: _public(inner, origin, (*place, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_public(inner, origin, (*place, index)) for index, inner in enumerate(value)]
+    written = origin.written.get(place, "")
+    if "${" in written:
+        return masked(written)
+    if not isinstance(value, str):
+        return value
+    named = any(isinstance(part, str) and names_secret(part) for part in place)
+    return "***" if named and value else masked(value).replace("${", "$${")

@@ -45,7 +45,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """Compose one node, after the checks that need no value."""
         event = _next_event(self)
-        line = event.start_mark.line + 1
+        line = _line_of(event.start_mark)
         self.nodes += 1
         _refuse_size(self.nodes, self.depth, line)
         tag = getattr(event, "tag", None)
@@ -59,6 +59,11 @@ class _Loader(yaml.SafeLoader):
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+
+def _line_of(mark: object) -> int:
+    """The line (from 1) of a mark of PyYAML's, whose stubs admit None."""
+    return int(getattr(mark, "line", 0)) + 1
 
 
 def _next_event(loader: _Loader) -> yaml.Event:
@@ -250,7 +255,7 @@ def _single_document(text: str, path: str) -> yaml.Node:
             if node is None:
                 raise _SourceProblem(1, "the file is empty", "`apportion init` writes a job to start from")
             if loader.check_node():
-                line = _next_event(loader).start_mark.line + 1
+                line = _line_of(_next_event(loader).start_mark)
                 raise _SourceProblem(
                     line, "a second document starts here; a job is one document", "remove the line `---`"
                 )
