@@ -21,6 +21,7 @@ added test instances of the test-set version named) and "walks" have their place
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from typing import Any
 
 import pyarrow as pa
 
@@ -108,12 +109,11 @@ def _refuse_newer(version: object) -> None:
         )
 
 
-def _header(facts: dict[str, object]) -> ChunkHeader:
+def _header(facts: dict[str, Any]) -> ChunkHeader:
     try:
-        prints = Fingerprints(**facts["fingerprints"])  # type: ignore[arg-type]  # checked by _check
-        losses, train_losses = tuple(facts["losses"]), tuple(facts["train_losses"])  # type: ignore[arg-type]  # as above
-        parts = {**facts, "losses": losses, "train_losses": train_losses, "fingerprints": prints}
-        return ChunkHeader(**parts)  # type: ignore[arg-type]  # as above
+        parts: dict[str, Any] = {**facts, "fingerprints": Fingerprints(**facts["fingerprints"])}
+        parts |= {"losses": tuple(facts["losses"]), "train_losses": tuple(facts["train_losses"])}
+        return ChunkHeader(**parts)
     except (KeyError, TypeError) as error:
         raise ChunkError(f"its header does not have the facts of format {FORMAT_VERSION}") from error
 

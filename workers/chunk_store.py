@@ -4,7 +4,8 @@ A file's name holds its own hash, so that putting it twice is harmless and two w
 one name. A store is made from an address by `workers.stores.open_chunk_store(address)`.
 """
 
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 
 class ChunkStore(Protocol):
@@ -29,4 +30,13 @@ class ChunkStore(Protocol):
 
     def names(self) -> list[str]:
         """Names of the files there, sorted; temporaries are not listed."""
+        ...
+
+
+@runtime_checkable
+class LocalFiles(Protocol):
+    """A chunk store whose files can be read in part, as files of this machine."""
+
+    def local_path(self, name: str) -> Path:
+        """Where the file stands."""
         ...

@@ -31,7 +31,8 @@ class ArtifactProxyStore:
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise StoreError(
                 "the address of an artifact store holds a user, a password, a query or a fragment\n"
-                "    put credentials into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+                "    put credentials into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD,"
+                " or MLFLOW_TRACKING_TOKEN"
             )
         prefix, found, path = parts.path.rpartition(f"{ROUTE}/")
         self._path = (path if found else parts.path).strip("/")

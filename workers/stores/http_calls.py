@@ -55,7 +55,8 @@ class HttpCalls:
                 self._sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, fixes nothing
                 wait = min(2 * wait, _LONGEST_WAIT)
             answer, said = self._once(method, url, content, query)
-            if answer is not None and (answer.ok or (absent_is_answer and answer.status_code == 404)):
+            if answer is not None:
+                _refuse_final(method, url, answer, absent_is_answer=absent_is_answer)
                 return answer
         raise StoreError(
             f"{method} {url}: {said}, {self._patience.tries} times\n"
@@ -65,7 +66,7 @@ class HttpCalls:
     def _once(
         self, method: str, url: str, content: bytes | None, query: Mapping[str, str] | None
     ) -> tuple[requests.Response | None, str]:
-        """One try: an answer that is final, or None and what went wrong; raises StoreError for what stays wrong."""
+        """One try: an answer that another try would not change, or None and what went wrong."""
         patience = self._patience
         try:
             answer = self._session().request(
@@ -89,7 +90,6 @@ class HttpCalls:
             return None, f"the answer broke off ({type(error).__name__})"
         if answer.status_code in _AGAIN or answer.status_code >= 500:
             return None, f"the server answers {answer.status_code} {answer.reason}"
-        _refuse_final(method, url, answer)
         return answer, ""
 
     def _session(self) -> requests.Session:
@@ -136,12 +136,10 @@ _MENDS = {
 }
 
 
-def _refuse_final(method: str, url: str, answer: requests.Response) -> None:
-    """Raise StoreError for an answer that another try would not change; 404 is for the caller to judge."""
+def _refuse_final(method: str, url: str, answer: requests.Response, *, absent_is_answer: bool) -> None:
+    """Raise StoreError for an answer that is neither a success nor, where that is one, a 404."""
     status = answer.status_code
-    if answer.ok and not answer.is_redirect and status < 300:
-        return
-    if status == 404 and method == "GET":
+    if 200 <= status < 300 or (absent_is_answer and status == 404):
         return
     if 300 <= status < 400:
         target = (answer.headers.get("Location") or "elsewhere").partition("?")[0].rpartition("@")[2]
