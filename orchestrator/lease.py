@@ -142,6 +142,15 @@ class Lease:
         return None if self._owner.token in claims else "another driver"
 
 
+def leader(board: Board, *, timing: Timing | None = None) -> Owner | None:
+    """Who holds the lease now, for readers; None where nobody does or the holder shows no life any more."""
+    timing = timing or Timing()
+    here = this_process(beat=time.time())
+    held = [owner for owner in _owners(board).values() if owner.held and not gone(owner, here=here)]
+    living = [owner for owner in held if not _overdue(owner, here=here, timing=timing)]
+    return max(living, key=lambda owner: owner.term, default=None)
+
+
 def refusal(job: str, holder: Owner | None, *, here: Owner, timing: Timing) -> StoreRefused:
     """The error that names who holds the lease, since when it is silent, and what to do."""
     if holder is None:

@@ -42,8 +42,19 @@ class Owner:
 def owner_of(text: str) -> Owner | None:
     """The record in a text, None where it is none of ours."""
     try:
-        return Owner(**json.loads(text))
-    except (TypeError, ValueError):
+        found = json.loads(text)
+        return Owner(
+            token=str(found["token"]),
+            host=str(found["host"]),
+            machine=str(found["machine"]),
+            pid=int(found["pid"]),
+            started=str(found["started"]),
+            beat=float(found["beat"]),
+            term=int(found["term"]),
+            beats=int(found["beats"]),
+            held=found["held"] is True,
+        )
+    except (TypeError, ValueError, KeyError, OverflowError):
         return None
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 
 from orchestrator.errors import StoreRefused
 from orchestrator.job import StoreSpec
-from orchestrator.lease import Lease, Timing
+from orchestrator.lease import Lease, Timing, leader
 from orchestrator.metric_points import Point
 from orchestrator.tracking_artifacts import Artifacts, LocalArtifacts, ServerArtifacts, local_root, not_proxied
 from orchestrator.tracking_board import ExperimentBoard
@@ -106,8 +106,12 @@ class Tracker:
         lock = None
         if isinstance(self.place, LocalPlace):
             lock = self.place.database.parent / ".apportion" / f"{self.job}.lock"
-        board = ExperimentBoard(self._client, self.experiment_id, shown=self.place.shown)
-        return Lease.take(board, job=self.job, lock_file=lock, timing=timing)
+        return Lease.take(self._board(), job=self.job, lock_file=lock, timing=timing)
+
+    def leader(self) -> str:
+        """Who carries the job out now, for people; empty where nobody does."""
+        owner = leader(self._board())
+        return "" if owner is None else f"process {owner.pid} on {owner.host}"
 
     def find_job_run(self) -> JobRun | None:
         """The parent run, None where there is none yet."""
@@ -204,6 +208,14 @@ class Tracker:
         if isinstance(self.place, LocalPlace):
             return shlex.join(["mlflow", "ui", "--backend-store-uri", self.place.tracking_uri])
         return f"{self.place.shown}/#/experiments/{self.experiment_id}"
+
+    def latest_metrics(self, run_id: str) -> dict[str, float]:
+        """The last point of each metric that MLflow has of a run."""
+        with our_words(self.place.shown):
+            return dict(self._client.get_run(run_id).data.metrics)
+
+    def _board(self) -> ExperimentBoard:
+        return ExperimentBoard(self._client, self.experiment_id, shown=self.place.shown)
 
     def _runs(self) -> list[Any]:
         with our_words(self.place.shown):

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from orchestrator.errors import ResourceMissing, StoreRefused
+from orchestrator.errors import JobError, ResourceMissing, StoreRefused
 from orchestrator.replaced_file import replaced_file
 from orchestrator.tracking_place import LocalPlace, ServerPlace, folder_of, proxied_address
 
@@ -26,8 +26,11 @@ class LocalArtifacts:
         """Write one file whole, over an older one."""
         target = self._folder(run_id) / _inside(path)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with replaced_file(target) as stream:
-            stream.write(content)
+        try:
+            with replaced_file(target) as stream:
+                stream.write(content)
+        except JobError as error:  # the path is ours, not the user's: what is wrong is the store
+            raise ResourceMissing(error.problems) from error
 
     def get(self, run_id: str, path: str) -> bytes | None:
         """Read one file, None where there is none."""

@@ -85,7 +85,7 @@ def proxied_address(tracking_uri: str, artifact_uri: str, *, below: str) -> str 
     artifact, server = urlsplit(artifact_uri), urlsplit(tracking_uri)
     if artifact.scheme != "mlflow-artifacts":
         return None
-    path = "/".join(part.strip("/") for part in (server.path, unquote(artifact.path), below) if part.strip("/"))
+    path = "/".join(part.strip("/") for part in (unquote(artifact.path), below) if part.strip("/"))
     return f"mlflow-artifacts+{server.scheme}://{server.netloc}/{path}"
 
 
@@ -104,7 +104,11 @@ def _server(uri: str, store: StoreSpec) -> ServerPlace:
     if not host:
         raise JobError(f"{mask_address(uri)!r} is no address", where=_WHERE, mend='write "http://host:5000"')
     parts = urlsplit(address)
-    return ServerPlace(parts._replace(path=parts.path.rstrip("/"), query="", fragment="").geturl(), credentials)
+    if parts.path.strip("/"):
+        # The workers' addresses of chunks (`mlflow-artifacts+http://host:port/<path>`) have no place for it.
+        what = f"{mask_address(uri)!r} has a path; servers below a path come with a later version"
+        raise JobError(what, where=_WHERE, mend=f"serve it at {parts.scheme}://{parts.netloc}")
+    return ServerPlace(parts._replace(path="", query="", fragment="").geturl(), credentials)
 
 
 def _local(uri: str, store: StoreSpec, *, folder: Path, experiment: str) -> LocalPlace:

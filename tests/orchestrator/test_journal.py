@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import pytest
 
 from orchestrator.journal import Journal, Pace, Unsendable
 from orchestrator.metric_points import Moment, Thinning, metric_name
-import itertools
 
 QUICK = Pace(every=0.01, longest=0.05)
 
@@ -156,6 +156,7 @@ os._exit(137)
     time.sleep(0.05)
     assert Journal.open(tmp_path / "journal", tracker.send).close() == 0
     history = tracker._client.get_metric_history(run_id, "a")
+    assert tracker.latest_metrics(run_id) == {"a": 100.0}
     assert sorted((metric.step, metric.value) for metric in history) == [(step, float(step)) for step in range(1, 101)]
     assert all(before - 1 <= metric.timestamp <= after for metric in history)
 
@@ -221,7 +222,7 @@ def test_a_full_disk_costs_metrics_and_no_training(tmp_path):
     said = []
     journal = Journal.open(tmp_path, Server().send, say=said.append, pace=QUICK)
     journal._stream.close()
-    journal._stream = Path("/dev/full").open("ab", buffering=0)
+    journal._stream = Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115 - closed by the journal
     journal.note("r", 1, {"a": 1.0})
     journal.close()
     assert "cannot be noted" in said[0]

@@ -259,7 +259,8 @@ print(Tracker.open(StoreSpec(), Path(sys.argv[1]), "job", say=lambda text: None)
     assert not (tmp_path / "apportion.db").exists()
     leftover = next(tmp_path.iterdir())
     os.utime(leftover, (0, 0))
-    lived = subprocess.run([sys.executable, "-c", script, tmp_path, "live"], timeout=60, capture_output=True, text=True)
+    command = [sys.executable, "-c", script, tmp_path, "live"]
+    lived = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
     assert (lived.returncode, lived.stdout, lived.stderr) == (0, "job\n", "")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["apportion-artifacts", "apportion.db"]
     assert (tmp_path / "apportion.db").stat().st_mode & 0o077 == 0

@@ -10,16 +10,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import requests
+from mlflow import MlflowClient
 
 from orchestrator.errors import ResourceMissing
 from orchestrator.job import StoreSpec
 from orchestrator.journal import Journal, Pace
 from orchestrator.tracking import Tracker
+from orchestrator.tracking_artifacts import ServerArtifacts
 from orchestrator.tracking_place import ServerPlace
 from orchestrator.tracking_probe import ask_server
 
 SECRETS = ("ann", "s3cret", "t0ken", "k3y")
-HTML = (200, "text/html", b"<html><body>Welcome, ann:s3cret t0ken</body></html>")
+HTML = (200, "text/html", b"<html><body>Welcome</body></html>")
 ABSENT = (404, "application/json", b'{"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such experiment"}')
 
 
@@ -166,6 +168,29 @@ def test_the_password_of_an_address_reaches_the_server_and_nothing_else(stub, tm
     assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ann"
     monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
     monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        fixed(401, "text/plain", b"You are not authenticated"),
+        fixed(403, "application/json", b'{"error_code": "PERMISSION_DENIED", "message": "http://ann:s3cret@host"}'),
+        fixed(404, "text/html", b"<html>the proxy knows nothing</html>"),
+        fixed(*HTML),
+    ],
+)
+def test_a_server_that_refuses_in_mid_campaign_makes_metrics_wait_and_says_so_once(stub, tmp_path, answer):
+    place = ServerPlace(f"http://{stub(answer)}")
+    client = MlflowClient(tracking_uri=place.tracking_uri, registry_uri=place.tracking_uri)
+    tracker = Tracker(client, place, "1", job="job", artifacts=ServerArtifacts(client, place))
+    said = []
+    journal = Journal.open(tmp_path, tracker.send, say=said.append, pace=Pace(every=0.02, longest=0.05))
+    journal.note("r", 1, {"a": 1.0})
+    time.sleep(0.3)
+    assert journal.close(timeout=0.2) == 1
+    assert len(said) == 1
+    assert place.tracking_uri in said[0]
+    assert "s3cret" not in said[0]
 
 
 class RealServer:
