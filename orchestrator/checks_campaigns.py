@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from estimators.registry import DESIGNS, VALUES, value_method
-
 from estimators.designs import make_design
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
+from estimators.registry import DESIGNS, VALUES, value_method
 from orchestrator.errors import Problem
 from orchestrator.job import CampaignSpec, Job, UntilBudget
-from orchestrator.wording import did_you_mean, listed, shown
+from orchestrator.wording import counted, did_you_mean, listed, shown
 from workers.learner_specs import FunctionSpec
 
-PARAMETERS = {"leave_one_out": (), "uniform": ("size", "fraction"), "bernoulli": ("probability",), "exhaustive": ()}
-_ALL = ("size", "fraction", "probability")
+_EXAMPLES = {"size": "size: 100", "fraction": "fraction: 0.7", "probability": "probability: 0.5"}
 _LIST = "`apportion methods` lists them"
 
 
@@ -34,6 +32,24 @@ def name_problems(job: Job) -> list[Problem]:
         else:
             problems += _parameter_problems(campaign, index, job)
         problems += _until_problems(campaign, index, job)
+    return problems + _alike(job)
+
+
+def _alike(job: Job) -> list[Problem]:
+    """Campaigns that draw the same subsets, and campaigns that would bear the same name."""
+    problems = []
+    names, draws = dict[str, int](), dict[CampaignSpec, int]()
+    for index, campaign in enumerate(job.campaigns):
+        where, name = job.origin.where("campaigns", index), campaign.name or campaign.design
+        seed = job.seed if campaign.seed is None else campaign.seed
+        plain = campaign.model_copy(update={"name": None, "retrains": None, "seed": seed})
+        first = draws.setdefault(plain, index)
+        if first < index:
+            what = f"draws the same subsets as campaigns[{first}]"
+            problems.append(Problem(what, where, "raise the budget of one and remove the other, or give it a `seed`"))
+        elif names.setdefault(name, index) < index:
+            what = f"is called `{shown(name)}`, as campaigns[{names[name]}] is"
+            problems.append(Problem(what, where, f"add `name: {name}-{index + 1}`"))
     return problems
 
 
@@ -44,8 +60,8 @@ def _unknown(kind: str, name: str, names: Iterable[str], where: str) -> Problem:
 
 
 def _parameter_problems(campaign: CampaignSpec, index: int, job: Job) -> list[Problem]:
-    design, allowed = campaign.design, PARAMETERS.get(campaign.design, _ALL)
-    given = [name for name in _ALL if getattr(campaign, name) is not None]
+    design, allowed = campaign.design, DESIGNS[campaign.design].parameters
+    given = [name for name in _EXAMPLES if getattr(campaign, name) is not None]
     problems = []
     for name in given:
         if name not in allowed:
@@ -55,8 +71,7 @@ def _parameter_problems(campaign: CampaignSpec, index: int, job: Job) -> list[Pr
     fitting = [name for name in given if name in allowed]
     where = job.origin.where("campaigns", index)
     if allowed and not fitting:
-        examples = {"size": "size: 100", "fraction": "fraction: 0.7", "probability": "probability: 0.5"}
-        mend = f"add `{'` or `'.join(examples[name] for name in allowed)}`"
+        mend = f"add `{'` or `'.join(_EXAMPLES[name] for name in allowed)}`"
         problems.append(Problem(f"the design {design} needs {' or '.join(allowed)}", where, mend))
     if len(fitting) > 1:
         problems.append(Problem(f"both {' and '.join(fitting)} are given", where, "keep one of them"))
@@ -96,7 +111,7 @@ def campaign_problems(job: Job, n: int) -> tuple[list[Problem], list[Design | No
             )
         except EstimatorError as error:
             designs.append(None)
-            if not name_problems(job.model_copy(update={"campaigns": (campaign,), "values": ()})):
+            if campaign.design in DESIGNS and not _parameter_problems(campaign, index, job):
                 problems.append(Problem(str(error), job.origin.where("campaigns", index)))
             continue
         designs.append(design)
@@ -126,7 +141,7 @@ def _budget_problems(campaign: CampaignSpec, design: Design, index: int, job: Jo
 
 
 def _too_small(budget: int, design: Design, where: str) -> Problem:
-    what = f"{budget:,} retrains are too few for {design.label}: it needs {design.least_draws:,} at least"
+    what = f"{counted(budget, 'retrain')} will not do for {design.label}: it needs {design.least_draws:,} at least"
     return Problem(what, where, f"write {design.least_draws} or more; hundreds give a first picture, thousands values")
 
 
@@ -145,14 +160,19 @@ def value_problems(job: Job, designs: Sequence[Design | None]) -> list[Problem]:
         elif value_method(name).needs_train_losses and not keeps_train_losses(job):
             what = f"{name} needs losses on the training instances, which the learner is told not to keep"
             problems.append(Problem(what, where, "set `train_losses: true` in learner"))
-    for index, (campaign, design) in enumerate(zip(job.campaigns, made, strict=True)):
+    if not job.values and not values_of(job, made):
+        problems.append(Problem("no value can be read off these designs", job.origin.where("campaigns"), _LIST))
+    return problems + _until_unfit(job, made)
+
+
+def _until_unfit(job: Job, designs: Sequence[Design]) -> list[Problem]:
+    """Values to stop at that the campaign's own design does not give."""
+    problems = []
+    for index, (campaign, design) in enumerate(zip(job.campaigns, designs, strict=True)):
         if isinstance(campaign.retrains, UntilBudget) and campaign.retrains.until.value in VALUES:
             reason = value_method(campaign.retrains.until.value).accepts(design)
             where = job.origin.where("campaigns", index, "retrains", "until", "value")
             problems += [Problem(f"cannot be read off this campaign: {reason}", where)] * bool(reason)
-    if not job.values and not values_of(job, made):
-        where = job.origin.where("campaigns")
-        problems.append(Problem("no value can be read off these designs", where, _LIST))
     return problems
 
 

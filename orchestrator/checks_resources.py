@@ -14,8 +14,10 @@ from orchestrator.errors import Problem
 from orchestrator.job import Job, UntilBudget
 from orchestrator.wording import shown, size
 from workers.dataset import Dataset
+from workers.device import choose_device
 from workers.errors import DeviceError, UserCodeError
 from workers.learner_specs import FunctionSpec, TorchSpec
+from workers.user_code import refuse_shadowing
 
 BYTES_A_LOSS = 3.5
 """Measured on stored chunks: 3.46 bytes a float32 loss, byte-stream-split and zstd."""
@@ -47,8 +49,6 @@ def address_problems(job: Job) -> list[Problem]:
 
 def shadowing_problems(job: Job) -> list[Problem]:
     """The user's own `workers`, `estimators` or `orchestrator` beside the job file."""
-    from workers.user_code import refuse_shadowing  # noqa: PLC0415 - only here
-
     try:
         refuse_shadowing(str(job.folder))
     except UserCodeError as error:
@@ -75,8 +75,6 @@ def _missing_gpu(job: Job) -> list[Problem]:
     asks_device = isinstance(job.learner, TorchSpec) and job.learner.device == "cuda"
     if not asks_device and job.workers.gpus == 0:
         return []
-    from workers.device import choose_device  # noqa: PLC0415 - imports torch
-
     where = job.origin.where(*(("learner", "device") if asks_device else ("workers", "gpus")))
     try:
         choose_device("cuda")

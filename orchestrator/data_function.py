@@ -16,6 +16,7 @@ from orchestrator.errors import JobError
 from orchestrator.job import Job
 from orchestrator.wording import did_you_mean, listed, shown
 from workers.errors import UserCodeError
+from workers.user_code import load_object, snapshot_code
 
 KEYS = ("X", "y", "X_test", "y_test", "id", "id_test", "weight", "group", "image_shape")
 
@@ -32,8 +33,6 @@ def read_function(job: Job) -> tuple[RawPart, RawPart | None, tuple[int, ...] | 
 
 
 def _loaded(job: Job, where: str) -> Callable[..., object]:
-    from workers.user_code import load_object, snapshot_code  # noqa: PLC0415 - only for jobs with a function
-
     reference = job.data.train
     module = reference.partition(":")[0].partition(".")[0]
     if module in sys.stdlib_module_names and not reference.partition(":")[0].endswith(".py"):

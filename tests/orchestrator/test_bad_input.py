@@ -216,8 +216,18 @@ CAMPAIGNS = [
         ("no `size`", "probability"),
     ),
     Bad("exhaustive on 40 instances", text(FIRST, "- {design: exhaustive}"), ("job.yaml:6", "20")),
+    Bad(
+        "the same campaign twice",
+        text("bernoulli, probability: 0.5", "uniform, fraction: 0.7"),
+        ("job.yaml:7", "same subsets as campaigns[0]"),
+    ),
+    Bad(
+        "two campaigns of one name",
+        text("bernoulli, probability: 0.5", "uniform, fraction: 0.5"),
+        ("job.yaml:7", "`uniform`", "name: uniform-2"),
+    ),
     Bad("no budget", text(", retrains: 20", ""), ("uniform needs a budget", "retrains: 2000")),
-    Bad("too small a budget", text("retrains: 20", "retrains: 1"), ("job.yaml:6", "too few")),
+    Bad("too small a budget", text("retrains: 20", "retrains: 1"), ("job.yaml:6", "1 retrain will not do")),
     Bad("leave-one-out on a budget", text(FIRST, "- {design: leave_one_out, retrains: 5}"), ("40 retrains, not 5",)),
     Bad("a value no design gives", text("banzhaf]", "shapley]"), ("job.yaml:8", "shapley", "exhaustive")),
     Bad(
