@@ -5,7 +5,7 @@ Benjamini-Hochberg procedure (JRSSB 1995), which bounds the expected share of wr
 """
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from estimators.arrays import AnyArray, BoolArray, FloatArray
 
@@ -17,7 +17,7 @@ def p_values(values: FloatArray, standard_errors: FloatArray, degrees_of_freedom
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.abs(values) / standard_errors
-    p: FloatArray = 2.0 * stats.t.sf(statistic, np.maximum(degrees_of_freedom, 1e-9))
+    p: FloatArray = 2.0 * special.stdtr(np.maximum(degrees_of_freedom, 1e-9), -statistic)
     exact = standard_errors == 0.0
     p = np.where(exact, np.where(values == 0.0, 1.0, 0.0), p)
     unknown = ~np.isfinite(values) | ~np.isfinite(standard_errors) | ~(degrees_of_freedom > 0.0) & ~exact
@@ -45,5 +45,5 @@ def half_widths(standard_errors: FloatArray, degrees_of_freedom: AnyArray, confi
     """Half the width of two-sided t intervals at `confidence`, of the shape of `standard_errors`."""
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence {confidence} is not between 0 and 1")
-    quantile: FloatArray = stats.t.ppf(0.5 + confidence / 2.0, np.maximum(degrees_of_freedom, 1e-9))
+    quantile: FloatArray = special.stdtrit(np.maximum(degrees_of_freedom, 1e-9), 0.5 + confidence / 2.0)
     return np.where(standard_errors == 0.0, 0.0, quantile * standard_errors)

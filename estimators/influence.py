@@ -150,7 +150,7 @@ class Influence:
             )
         shared = self.sources & other.sources
         if shared:
-            raise EstimatorError(f"both influences were computed from {sorted(shared)[0]}: adding would count it twice")
+            raise EstimatorError(f"both influences were computed from {min(shared)}: adding would count it twice")
         if self.statistics is None or other.statistics is None:
             raise EstimatorError(f"this {self.value} influence carries no statistics (was it read from a file?)")
         return replace(self.statistics.merged(other.statistics), sources=self.sources | other.sources)

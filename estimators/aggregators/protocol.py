@@ -2,17 +2,18 @@
 
 from typing import Protocol, TypeVar
 
-from estimators.influence import Influence
 from estimators.retrains import Retrains
 
 State = TypeVar("State")
+Result_co = TypeVar("Result_co", covariant=True)
 
 
-class Aggregator(Protocol[State]):
-    """Four functions over a state of sufficient statistics.
+class Aggregator(Protocol[State, Result_co]):
+    """Four functions over a state of sufficient statistics; the result is an Influence or InstanceValues.
 
-    Law: order-free to rounding, the same bits for the same order; memory independent of the number of
-    retrains; every value with its standard error. `update` may return its argument changed in place.
+    Law: order-free to rounding, the same bits for the same blocks in the same order; memory independent of the
+    number of retrains; every value with its standard error. `update` may return its argument changed in place, but
+    never changes what `finish` has returned.
     """
 
     def empty(self) -> State:
@@ -27,6 +28,6 @@ class Aggregator(Protocol[State]):
         """The state of both blocks of retrains together; a and b are left unchanged."""
         ...
 
-    def finish(self, state: State) -> Influence:
-        """Influence with standard errors from the retrains seen."""
+    def finish(self, state: State) -> Result_co:
+        """Values with standard errors from the retrains seen."""
         ...

@@ -44,12 +44,15 @@ class Design(Protocol):
         ...
 
     def log_size_law(self) -> FloatArray | None:
-        """log Pr(|S| = s) for s = 0..n, [n + 1]; given the size, subsets are equally likely.
+        """Log Pr(|S| = s) for s = 0..n, [n + 1]; given the size, subsets are equally likely.
 
         None where the draws are no random sample (leave-one-out, exhaustive).
         """
         ...
 
     def log_probability(self, members: BoolArray) -> FloatArray:
-        """log Pr of drawing each row of members [K, n]: [K], -inf where it cannot be drawn; for a design that lists its subsets, 0 for a listed subset."""
+        """Log Pr of drawing each row of members [K, n]: [K], -inf where it cannot be drawn.
+
+        For a design that lists its subsets, 0 for a listed subset.
+        """
         ...

@@ -1,1 +1,7 @@
-"""."""
+"""Evaluation: do values find what is known to be wrong, and would they come out the same again."""
+
+from estimators.evaluation.label_errors import LabelErrorDetection as LabelErrorDetection
+from estimators.evaluation.label_errors import label_errors as label_errors
+from estimators.evaluation.stability import rank_stability as rank_stability
+
+__all__ = ["LabelErrorDetection", "label_errors", "rank_stability"]

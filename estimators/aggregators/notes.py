@@ -1,0 +1,39 @@
+"""Sentences that go with a result: what could not be computed, and what to think of the rest."""
+
+from estimators.arrays import BoolArray, IntArray
+
+FEW_ROWS = 30
+
+
+def two_sided_notes(kept: IntArray, rows: int) -> tuple[str, ...]:
+    """Notes on instances [n] that stand in `kept` of the rows, for a value that needs rows on both sides."""
+    return side_notes(kept, "in") + side_notes(rows - kept, "out of")
+
+
+def side_notes(counts: IntArray, side: str) -> tuple[str, ...]:
+    """Notes on instances [n] with too few rows on one side ("in" or "out of" a subset) for a value or an error."""
+    none, one, fewest = int((counts == 0).sum()), int((counts == 1).sum()), int(counts.min())
+    notes = []
+    if none:
+        notes.append(f"{_instances(none)} {side} no subset: value NaN, error infinite; draw more retrains")
+    if one:
+        notes.append(f"{_instances(one)} {side} a single subset: no error can be given; draw more retrains")
+    if 1 < fewest < FEW_ROWS:
+        notes.append(
+            f"some training instance was {side} {fewest} subsets only: under {FEW_ROWS}, intervals hold for losses "
+            "that are near normal"
+        )
+    return tuple(notes)
+
+
+def unvaried_note(constant: BoolArray) -> tuple[str, ...]:
+    """A note on test instances [n_test] whose loss was the same in every retrain."""
+    count = int(constant.sum())
+    if not count:
+        return ()
+    unvaried = f"{count} of {constant.size} test instances had the same loss in every retrain"
+    return (f"{unvaried}: influences on them are 0 with error 0, never called certain",)
+
+
+def _instances(count: int) -> str:
+    return "1 training instance was" if count == 1 else f"{count} training instances were"
