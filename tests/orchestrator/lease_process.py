@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.errors import StoreRefused
 from orchestrator.lease import Lease, Timing
 
-FAST = Timing(beat=0.1, expiry=1.0, observe=0.3, settle=0.02, patience=5.0)
+FAST = Timing(beat=0.1, expiry=1.5, observe=0.3, settle=0.02, patience=5.0)
 
 
 class FolderBoard:

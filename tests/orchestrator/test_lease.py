@@ -55,7 +55,7 @@ def test_a_second_driver_is_refused_and_told_who_leads(tmp_path, drivers, lock):
         take(tmp_path, lock=lock)
     assert caught.value.exit_code == 5
     assert f"process {holder.pid} on {socket.gethostname()}" in str(caught.value)
-    assert "0 s ago" in str(caught.value)
+    assert "last sign of life" in str(caught.value)
     assert f"kill {holder.pid}" in str(caught.value)
 
 
@@ -88,7 +88,7 @@ def test_a_suspended_driver_of_this_machine_keeps_its_lease(tmp_path, drivers, l
 def test_a_driver_elsewhere_that_fell_silent_is_succeeded_and_stands_down_when_it_wakes(tmp_path, drivers):
     holder = drivers(tmp_path, "elsewhere")
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(StoreRefused, match="on elsewhere, last sign of life 0 s ago"):
+    with pytest.raises(StoreRefused, match="on elsewhere, last sign of life"):
         take(tmp_path)
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(StoreRefused):
