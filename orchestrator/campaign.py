@@ -10,7 +10,7 @@ from estimators.aggregators.blocks import aggregate
 from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
-from estimators.registry import ValueMethod, value_method
+from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.errors import StoreRefused
 from orchestrator.loss_store import LossStore
@@ -40,8 +40,6 @@ class Campaign:
     @cached_property
     def value_names(self) -> tuple[str, ...]:
         """Values that this campaign's design and losses permit."""
-        from estimators.registry import VALUES  # noqa: PLC0415 - the name `VALUES` would shadow `values` in readers' eyes
-
         return tuple(name for name in VALUES if not self.why_not(name))
 
     def why_not(self, value: str) -> str:
@@ -68,7 +66,9 @@ class Campaign:
         result = aggregate(aggregator, self.retrains(loss, 0, count, with_train=with_train))
         return self._labelled(result, method, count)
 
-    def _labelled(self, result: Influence | InstanceValues, method: ValueMethod, draws: int) -> Influence | InstanceValues:
+    def _labelled(
+        self, result: Influence | InstanceValues, method: ValueMethod, draws: int
+    ) -> Influence | InstanceValues:
         failed = len(self.store.failed([row for rows in self.plan.all_rows(draws) for row in rows.ids]))
         notes = result.notes
         if failed:
@@ -92,7 +92,8 @@ class Campaign:
         full = stored.members.all(axis=1)
         if not full.any() or full.all():
             raise StoreRefused(
-                f"campaign {self.id}: v(D) or v(empty) is not in the store", mend="apportion resume JOB trains what is missing"
+                f"campaign {self.id}: v(D) or v(empty) is not in the store",
+                mend="apportion resume JOB trains what is missing",
             )
         losses = stored.losses.astype(np.float64)
         train = None if stored.train_losses is None else stored.train_losses.astype(np.float64)

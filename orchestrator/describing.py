@@ -11,7 +11,7 @@ def campaign_parameters(prepared: Prepared, planned: PlannedCampaign) -> dict[st
     return {
         "design": planned.spec.design,
         "design.label": planned.design.label,
-        **{f"design.{name}": value for name, value in planned.parameters.items()},
+        **{f"design.{name}": value for name, value in planned.parameters.given().items()},
         "design.seed": planned.seed,
         "retrains": planned.draws,
         "n": data.n,

@@ -64,6 +64,15 @@ class StoreFacts:
     together: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignFiles:
+    """What one campaign wrote: rows, bytes, and seconds of training."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
 class LossStore:
     """Rows by name. stores: campaign id -> its chunk store; all must be of `fingerprints`, n and n_test.
 
@@ -141,6 +150,16 @@ class LossStore:
             if out.train_losses is not None and found.train_losses is not None:
                 out.train_losses[positions] = found.train_losses[inside]
         return out
+
+    def trained_by(self, campaign: str) -> CampaignFiles:
+        """Figures of the files that a campaign itself wrote."""
+        self._settle()
+        files = {file: facts for file, facts in self._index.files.items() if file.campaign == campaign}
+        return CampaignFiles(
+            rows=sum(facts.rows for facts in files.values()),
+            bytes=sum(self._sizes[file] for file in files),
+            seconds=sum(facts.seconds for facts in files.values()),
+        )
 
     def facts(self) -> StoreFacts:
         """Figures of what the store holds."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from estimators.arrays import BoolArray, ByteArray, IntArray
+from estimators.designs import make_design
 from estimators.designs.protocol import DRAWS_PER_BLOCK, Design
 from estimators.seeding import retrain_seeds
 from estimators.subsets import identity_order, pack, subset_keys
@@ -33,6 +34,19 @@ class RowId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class DesignParameters:
+    """What a design takes beside n and its seed."""
+
+    size: int | None = None
+    fraction: float | None = None
+    probability: float | None = None
+
+    def given(self) -> dict[str, int | float]:
+        """Those that are set, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class PlanFacts:
     """What is decided once a campaign and stored as `plan.json`.
 
@@ -42,7 +56,7 @@ class PlanFacts:
 
     campaign: str
     design: str
-    parameters: dict[str, str | int | float | None]
+    parameters: DesignParameters
     seed: int
     learner_seed: int
     n: int
@@ -62,7 +76,15 @@ class PlanFacts:
     def decode(content: bytes) -> "PlanFacts":
         """The facts read back; unknown keys mean a newer format and raise TypeError."""
         facts = json.loads(content)
-        return PlanFacts(**{**facts, "losses": tuple(facts["losses"])})
+        parameters = DesignParameters(**facts["parameters"])
+        return PlanFacts(**{**facts, "losses": tuple(facts["losses"]), "parameters": parameters})
+
+    def design_made(self) -> Design:
+        """The design anew."""
+        given = self.parameters
+        return make_design(
+            self.design, n=self.n, seed=self.seed, size=given.size, fraction=given.fraction, probability=given.probability
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from orchestrator.checks import load_checked
 from orchestrator.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
 from orchestrator.job import CampaignSpec, Job, UntilBudget
+from orchestrator.plan import DesignParameters
 from workers.chunk_types import Fingerprints
 from workers.dataset import Dataset
 from workers.learner import Learner
@@ -33,10 +34,9 @@ class PlannedCampaign:
     draws: int
 
     @property
-    def parameters(self) -> dict[str, str | int | float | None]:
+    def parameters(self) -> DesignParameters:
         """The design's own parameters."""
-        given = {"size": self.spec.size, "fraction": self.spec.fraction, "probability": self.spec.probability}
-        return {key: value for key, value in given.items() if value is not None}
+        return DesignParameters(self.spec.size, self.spec.fraction, self.spec.probability)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def _campaign_facts(campaign: Campaign, run: CampaignRun | None) -> CampaignFact
     plan, store = campaign.plan, campaign.store
     rows = list(dict.fromkeys(row for each in plan.all_rows() for row in each.ids))
     failed = len(store.failed(rows))
-    facts = store.facts(campaign.id)
+    facts = store.trained_by(campaign.id)
     return CampaignFacts(
         name=campaign.name,
         design=plan.design.label,
@@ -152,8 +152,9 @@ def _failures(campaign: Campaign) -> Iterator[FailureFacts]:
 
 def _notes(result: JobResult, influences: list[Influence], instance_values: list[InstanceValues]) -> list[str]:
     notes = list(result.loaded.notes)
-    for found in [*influences, *instance_values]:
-        notes += [f"{value_method(found.value).title}: {note}" for note in found.notes]
+    named = [(each.value, each.notes) for each in influences] + [(each.value, each.notes) for each in instance_values]
+    for value, said in named:
+        notes += [f"{value_method(value).title}: {note}" for note in said]
     return list(dict.fromkeys(notes))
 
 
@@ -171,7 +172,7 @@ def _next_commands(result: JobResult, tracker: Tracker) -> list[Command]:
 
 
 def _cost(result: JobResult) -> dict[str, str]:
-    facts = [each.store.facts(each.id) for each in result.campaigns]
+    facts = [each.store.trained_by(each.id) for each in result.campaigns]
     return {
         "training, summed over workers": duration(sum(each.seconds for each in facts)),
         "retrains stored": f"{sum(each.rows for each in facts):,}",

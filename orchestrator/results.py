@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from estimators.designs import make_design
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from orchestrator.campaign import Campaign
@@ -111,9 +110,7 @@ def read_campaign(
 ) -> Campaign:
     """A campaign as its store has it: the plan that was stored, as many draws as are complete."""
     facts = PlanFacts.decode(open_chunk_store(run.chunks_address).get(PLAN_FILE))
-    design = make_design(facts.design, n=facts.n, seed=facts.seed, **facts.parameters)
-    planned = int(run.tags.get(DRAWS_TAG, "0"))
-    plan = Plan(facts, design, loaded.train_identities, planned)
+    plan = Plan(facts, facts.design_made(), loaded.train_identities, int(run.tags.get(DRAWS_TAG, "0")))
     store = loss_store(loaded, fingerprints, runs)
     store.refresh()
     campaign = Campaign(
@@ -124,8 +121,7 @@ def read_campaign(
         deterministic=facts.deterministic,
         has_train_losses=facts.train_losses,
     )
-    complete = complete_prefix(campaign, 0)
-    return replace(campaign, plan=Plan(facts, design, loaded.train_identities, complete))
+    return replace(campaign, plan=plan.cut(complete_prefix(campaign, 0)))
 
 
 def _quiet(text: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from estimators.arrays import ByteArray
 from orchestrator.campaign import Campaign
 from orchestrator.describing import campaign_description, campaign_parameters, job_description
 from orchestrator.job_text import replayable
@@ -17,7 +18,9 @@ from orchestrator.provenance import git_commit, versions
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
 from orchestrator.tracking import CampaignRun, JobRun, Tracker
 from orchestrator.tracking_inputs import data_inputs
+from orchestrator.tracking_runs import Value
 from workers.chunk_store import ChunkStore
+from workers.identity_file import Role, encode_identities, identities_name
 from workers.smoke import SmokeReport
 from workers.stores import open_chunk_store
 from workers.training import ChunkFacts
@@ -91,9 +94,9 @@ def open_session(
                 say(f"{waiting} metric points wait on disk for the tracking server; the next run sends them")
 
 
-def _tags(prepared: Prepared) -> dict[str, str | int | float | bool | None]:
-    commit = git_commit(prepared.job.folder)
-    return {f"version.{name}": version for name, version in versions().items()} | {"git_commit": commit or "none"}
+def _tags(prepared: Prepared) -> dict[str, Value]:
+    tags: dict[str, Value] = {f"version.{name}": version for name, version in versions().items()}
+    return tags | {"git_commit": git_commit(prepared.job.folder) or "none"}
 
 
 def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned: PlannedCampaign) -> CampaignRun:
@@ -127,6 +130,7 @@ def _open(
         facts = PlanFacts.decode(chunks.get(PLAN_FILE))
     else:
         facts = _decided(prepared, planned, report(), workers)
+        _put_identities(prepared, chunks)
         chunks.put(PLAN_FILE, facts.encode())
     campaign = Campaign(
         name=planned.name,
@@ -137,6 +141,17 @@ def _open(
         has_train_losses=facts.train_losses,
     )
     return OpenCampaign(planned, run, chunks, campaign)
+
+
+def _put_identities(prepared: Prepared, chunks: ChunkStore) -> None:
+    """Keep the lists that the bits of `members` and the places in a row of losses refer to."""
+    loaded, hashes = prepared.loaded, prepared.fingerprints
+    versions_of: list[tuple[Role, str, ByteArray]] = [
+        ("train", hashes.train, loaded.train_identities),
+        ("test", hashes.test, loaded.test_identities),
+    ]
+    for role, version, identities in versions_of:
+        chunks.put(identities_name(role, version), encode_identities(identities, role=role, version=version))
 
 
 def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, workers: int) -> PlanFacts:
