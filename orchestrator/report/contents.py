@@ -73,9 +73,10 @@ class ReportInput:
     """Everything that the page shows.
 
     influences: in order of weight; the first one's loss is the one shown in pictures. instance_values: memorization,
-    held_out_loss and the like. train_names, test_names: names for people, empty = positions. train_frame, test_frame:
-    the tables' original columns, one row a training row or test instance. image_shape: (H, W), (H, W, C) or (C, H, W).
-    known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained on
+    held_out_loss and the like. influence_campaigns, instance_value_campaigns: whose retrains each was computed from, in
+    the same order; empty = not said. train_names, test_names: names for people, empty = positions. train_frame,
+    test_frame: the tables' original columns, one row a training row or test instance. image_shape: (H, W), (H, W, C) or
+    (C, H, W). known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained on
     everything. label_error_share: the share of the training set that a reviewer looks at.
     """
 
@@ -86,6 +87,8 @@ class ReportInput:
     campaigns: Sequence[CampaignFacts]
     influences: Sequence[Influence] = ()
     instance_values: Sequence[InstanceValues] = ()
+    influence_campaigns: Sequence[str] = ()
+    instance_value_campaigns: Sequence[str] = ()
     train_names: Sequence[str] = ()
     test_names: Sequence[str] = ()
     train_frame: pd.DataFrame | None = None
@@ -110,6 +113,19 @@ class ReportInput:
         """The loss that pictures and distributions are shown for: the first influence's."""
         return self.influences[0].loss if self.influences else ""
 
+    def named_influences(self) -> list[tuple[Influence, str]]:
+        """Influences with their campaigns' names."""
+        return list(zip(self.influences, _padded(self.influence_campaigns, len(self.influences)), strict=True))
+
+    def named_instance_values(self) -> list[tuple[InstanceValues, str]]:
+        """Values of instances with their campaigns' names."""
+        names = _padded(self.instance_value_campaigns, len(self.instance_values))
+        return list(zip(self.instance_values, names, strict=True))
+
     def shown_influences(self) -> list[Influence]:
         """The influences on that loss."""
         return [influence for influence in self.influences if influence.loss == self.loss]
+
+
+def _padded(names: Sequence[str], length: int) -> list[str]:
+    return [*names, *[""] * length][:length]

@@ -55,7 +55,7 @@ def _label_errors(contents: ReportInput, scores: list[Score]) -> list[Markup]:
         _FOUND.format(
             share=percent(contents.label_error_share),
             score=score_name(score),
-            found=count(result.found),
+            found=f"{result.found:,.1f}".removesuffix(".0"),
             errors=count(result.errors),
             precision=percent(result.precision),
             recall=percent(result.recall),

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import BoolArray
+from estimators.evaluation.label_errors import LabelErrorDetection
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Series, compared, histogram, lines
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.phrases import UNKNOWN, count, in_words, interval, percent
 from orchestrator.report.shown import Instances, Shown
-from orchestrator.report.suspicion import Detection, Score, detection
+from orchestrator.report.suspicion import Score, detection, errors_met
 
 SUSPECTS = {"pictures": 24, "rows": 15, "plain": 20}
 POINTS = 101
+NORMAL_95 = 1.96
 CURVES = ("one", "two", "three", "four")
 
 
@@ -24,9 +26,10 @@ class ScoreRow:
 
     name: str
     loss: str
+    campaign: str
     self_score: bool
     certain: str
-    detection: Detection | None
+    detection: LabelErrorDetection | None
     auroc: str
     precision: str
     recall: str
@@ -91,12 +94,13 @@ def score_name(score: Score) -> str:
     return name if score.self_score else f"{name} on the mean test loss"
 
 
-def auroc_words(found: Detection) -> str:
+def auroc_words(found: LabelErrorDetection) -> str:
     """The area under the ROC curve to three places with its 95 % half width: "0.981 ± 0.006"."""
     if not math.isfinite(found.auroc):
         return UNKNOWN
     area = "above 0.999" if 0.9995 <= found.auroc < 1.0 else f"{found.auroc:.3f}"
-    return f"{area} ± {max(found.auroc_half_width, 0.001):.3f}" if found.auroc_half_width else area
+    half = NORMAL_95 * found.auroc_standard_error
+    return f"{area} ± {max(half, 0.001):.3f}" if half > 0.0 else area
 
 
 def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
@@ -104,6 +108,7 @@ def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
     return ScoreRow(
         name=score_name(score),
         loss=in_words(score.values.loss),
+        campaign=score.campaign,
         self_score=score.self_score,
         certain=percent(float(np.mean(score.values.certain()))) if score.signed else "",
         detection=found,
@@ -137,7 +142,7 @@ def _effort_charts(scores: list[Score], known: BoolArray) -> list[Chart]:
         return []
     reviewed = np.unique(np.linspace(1, n, POINTS).round().astype(np.int64))
     effort = [float(amount) / n for amount in reviewed]
-    hits = [np.cumsum(known[score.order])[reviewed - 1] for score in scores]
+    hits = [errors_met(score, known)[reviewed - 1] for score in scores]
     series = [Series(score_name(score), style) for score, style in zip(scores, CURVES, strict=False)]
     x, y = horizontal("training set reviewed", [0.0, 1.0], shares=True), vertical("", [0.0, 1.0], shares=True)
     recall = [(s, [0.0, *effort], [0.0, *(hit / errors)]) for s, hit in zip(series, hits, strict=True)]

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from estimators.registry import value_method
 
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
+from estimators.registry import value_method
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import count, in_words, listed, number
+from orchestrator.report.phrases import count, in_words, number
 
 SIGN = (
     "An influence above zero means that the training instance lowers the loss on the test instance (a proponent); "
@@ -28,6 +28,7 @@ class ValueRow:
 
     method: str
     loss: str
+    campaign: str
     retrains: str
     standard_error: str
     unknown: str
@@ -46,17 +47,17 @@ class MethodText:
 
 def method_texts(contents: ReportInput) -> list[MethodText]:
     """Each method of the report once."""
-    names = dict.fromkeys(result.value for result in _results(contents))
+    names = dict.fromkeys(result.value for result, _ in _results(contents))
     return [_method(name) for name in names]
 
 
 def value_rows(contents: ReportInput) -> list[ValueRow]:
     """Every value on every loss, shown above or not."""
-    return [_row(result) for result in _results(contents)]
+    return [_row(result, campaign) for result, campaign in _results(contents)]
 
 
-def _results(contents: ReportInput) -> list[Influence | InstanceValues]:
-    return [*contents.influences, *contents.instance_values]
+def _results(contents: ReportInput) -> list[tuple[Influence | InstanceValues, str]]:
+    return [*contents.named_influences(), *contents.named_instance_values()]
 
 
 def _method(name: str) -> MethodText:
@@ -64,15 +65,18 @@ def _method(name: str) -> MethodText:
         method = value_method(name)
     except EstimatorError:
         return MethodText(in_words(name), "", "", "")
-    return MethodText(method.title, method.meaning, method.formula, listed([method.paper, method.equation]))
+    return MethodText(
+        method.title, method.meaning, method.formula, ", ".join(filter(None, (method.paper, method.equation)))
+    )
 
 
-def _row(result: Influence | InstanceValues) -> ValueRow:
+def _row(result: Influence | InstanceValues, campaign: str) -> ValueRow:
     errors = result.standard_errors
     known = np.isfinite(errors) & np.isfinite(result.values)
     return ValueRow(
         method=in_words(result.value),
         loss=in_words(result.loss),
+        campaign=campaign,
         retrains=count(result.retrains),
         standard_error=number(float(errors[known].mean())) if known.any() else number(float("nan")),
         unknown=count(int(known.size - np.count_nonzero(known))),

@@ -48,6 +48,7 @@ class Page:
     value_rows: list[methods.ValueRow]
     instances: Instances
     loss: str
+    campaigns_named: bool
     sign: str
     certainty: str
 
@@ -107,6 +108,7 @@ def _page(contents: ReportInput) -> Page:
         value_rows=methods.value_rows(contents),
         instances=instances,
         loss=in_words(contents.loss),
+        campaigns_named=bool(contents.influence_campaigns or contents.instance_value_campaigns),
         sign=methods.SIGN,
         certainty=methods.CERTAINTY,
     )

@@ -1,11 +1,11 @@
-"""How well a score finds the label errors that are known: the figures behind the report's first section."""
+"""Scores of suspicion, and how well each finds the label errors that are known."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.evaluation.label_errors import LabelErrorDetection, label_errors
 from estimators.influence import InstanceValues
 from orchestrator.report.contents import ReportInput
 
@@ -21,6 +21,7 @@ class Score:
     """
 
     values: InstanceValues
+    campaign: str
     self_score: bool
     suspicion: FloatArray
     order: IntArray
@@ -31,72 +32,31 @@ class Score:
         return self.values.value != "held_out_loss"
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """A score against known label errors.
-
-    found: errors among the `reviewed` most suspicious instances. auroc_half_width: of its 95 % interval.
-    """
-
-    reviewed: int
-    found: int
-    errors: int
-    auroc: float
-    auroc_half_width: float
-
-    @property
-    def precision(self) -> float:
-        """Share of the reviewed instances that are errors."""
-        return self.found / self.reviewed if self.reviewed else float("nan")
-
-    @property
-    def recall(self) -> float:
-        """Share of the errors that are found."""
-        return self.found / self.errors if self.errors else float("nan")
-
-
 def scores_of(contents: ReportInput) -> list[Score]:
     """Every score of the job: self-scores first, then values on the mean test loss."""
-    selves = [values for values in contents.instance_values if values.value in SELF_SCORES]
-    means = [influence.data_values() for influence in contents.influences]
     n = contents.dataset.n
-    return [_score(values, n, self_score=True) for values in selves] + [
-        _score(values, n, self_score=False) for values in means
+    selves = [named for named in contents.named_instance_values() if named[0].value in SELF_SCORES]
+    means = [(influence.data_values(), campaign) for influence, campaign in contents.named_influences()]
+    return [_score(values, n, campaign, self_score=True) for values, campaign in selves] + [
+        _score(values, n, campaign, self_score=False) for values, campaign in means
     ]
 
 
-def _score(values: InstanceValues, n: int, *, self_score: bool) -> Score:
+def _score(values: InstanceValues, n: int, campaign: str, *, self_score: bool) -> Score:
     suspicion = np.full(n, np.nan)
     suspicion[values.train_index] = values.values if self_score else -values.values
-    return Score(values, self_score, suspicion, np.argsort(-suspicion, kind="stable"))
+    return Score(values, campaign, self_score, suspicion, np.argsort(-suspicion, kind="stable"))
 
 
-def detection(score: Score, known: BoolArray, share: float) -> Detection:
+def detection(score: Score, known: BoolArray, share: float) -> LabelErrorDetection:
     """The score against known errors, when the `share` most suspicious instances are reviewed."""
-    reviewed = max(1, round(share * len(known)))
-    area, error = auroc(score.suspicion, known)
-    return Detection(
-        reviewed=reviewed,
-        found=int(np.count_nonzero(known[score.order[:reviewed]])),
-        errors=int(np.count_nonzero(known)),
-        auroc=area,
-        auroc_half_width=float(stats.norm.ppf(0.975)) * error,
-    )
+    return label_errors(score.suspicion, known, share=share)
 
 
-def auroc(suspicion: FloatArray, known: BoolArray) -> tuple[float, float]:
-    """Area under the ROC curve and its standard error over instances; unknown suspicion ranks last.
-
-    The chance that an error is more suspicious than another instance, ties counting half (Mann-Whitney). The error is
-    DeLong's (DeLong, DeLong and Clarke-Pearson, Biometrics 1988), from ranks (Sun and Xu, IEEE SPL 2014). NaN where
-    there are no errors, or nothing else.
-    """
-    ordered = np.nan_to_num(suspicion, nan=-np.inf)
-    errors, others = ordered[known], ordered[~known]
-    if not errors.size or not others.size:
-        return float("nan"), float("nan")
-    ranks = stats.rankdata(ordered)
-    above = (ranks[known] - stats.rankdata(errors)) / others.size
-    below = 1.0 - (ranks[~known] - stats.rankdata(others)) / errors.size
-    variance = sum(float(np.var(part, ddof=1)) / part.size for part in (above, below) if part.size > 1)
-    return float(above.mean()), variance**0.5
+def errors_met(score: Score, known: BoolArray) -> FloatArray:
+    """Expected number [n] of known errors among the first 1..n instances reviewed, ties in random order."""
+    ranked = np.nan_to_num(score.suspicion, nan=-np.inf)[score.order]
+    _, level, sizes = np.unique(ranked, return_inverse=True, return_counts=True)
+    chance = np.bincount(level, weights=known[score.order]) / sizes
+    met: FloatArray = np.cumsum(chance[level])
+    return met

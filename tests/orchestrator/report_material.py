@@ -76,6 +76,9 @@ def report_input(*, text=TAME, data=None, influences=None, **more):
         "fingerprints": {text: text},
         "cost": {text: text},
         "finished": text,
+        "test_instances": 4,
+        "influence_campaigns": [text],
+        "instance_value_campaigns": [text, text],
     }
     return ReportInput(**{**given, **more})
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from report_material import influence, instance_values, report_input
-from sklearn.metrics import roc_auc_score
+from report_material import dataset, influence, instance_values, report_input
 
 from orchestrator.report.axes import BOTTOM, LEFT, RIGHT, TOP, horizontal, round_step, vertical
 from orchestrator.report.certainty import certain_pairs
@@ -19,7 +18,7 @@ from orchestrator.report.charts import Series, histogram, lines, ranked
 from orchestrator.report.explained_tests import choose
 from orchestrator.report.phrases import MINUS, UNKNOWN, clean, duration, interval, listed, number, percent, shorten
 from orchestrator.report.pictures import drawing_of
-from orchestrator.report.suspicion import auroc, detection, scores_of
+from orchestrator.report.suspicion import detection, errors_met, scores_of
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -37,20 +36,12 @@ def test_certain_pairs_are_those_of_the_whole_matrix_at_once():
     assert 0 < certain_pairs(odd).sum() < odd.values.size
 
 
-def test_the_area_under_the_curve_and_its_error_are_those_of_every_pair_compared():
-    rng = np.random.default_rng(6)
-    known = rng.random(80) < 0.3
-    suspicion = np.round(rng.normal(size=80) + known, 1)
-    wins = np.array([[(a > b) + 0.5 * (a == b) for b in suspicion[~known]] for a in suspicion[known]])
-    variance = wins.mean(axis=1).var(ddof=1) / wins.shape[0] + wins.mean(axis=0).var(ddof=1) / wins.shape[1]
-    area, error = auroc(suspicion, known)
-    assert area == pytest.approx(roc_auc_score(known, suspicion))
-    assert error == pytest.approx(math.sqrt(variance))
-
-
-def test_without_errors_or_without_anything_else_there_is_no_area():
-    for known in (np.zeros(5, dtype=bool), np.ones(5, dtype=bool)):
-        assert all(math.isnan(figure) for figure in auroc(np.arange(5.0), known))
+def test_errors_met_are_the_mean_over_all_orders_of_ties():
+    values = instance_values("memorization", [1.0, 2.0, 1.0, 1.0, 0.0])
+    (score,) = scores_of(report_input(data=dataset(n=5), influences=[], instance_values=[values]))
+    known = np.array([True, False, False, True, True])
+    orders = [[1, *tied, 4] for tied in itertools.permutations([0, 2, 3])]
+    np.testing.assert_allclose(errors_met(score, known), np.mean([np.cumsum(known[o]) for o in orders], axis=0))
 
 
 def test_an_instance_of_unknown_suspicion_is_reviewed_last():
