@@ -67,6 +67,15 @@ class Learner(Protocol):
         """Libraries, device and precision that fix the last bits: recorded with each row, never refused."""
         ...
 
+    @property
+    def together(self) -> int:
+        """K, how many retrains train together; 1 where they are looped."""
+        ...
+
+    def with_together(self, together: int) -> "Learner":
+        """The same learner with another K (a smaller one after running out of memory); a looped one is unchanged."""
+        ...
+
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Train on each row of members [K, n] with its seed [K]; losses [K, n_test]."""
         ...
