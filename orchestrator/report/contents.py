@@ -76,8 +76,8 @@ class ReportInput:
     held_out_loss and the like. influence_campaigns, instance_value_campaigns: whose retrains each was computed from, in
     the same order; empty = not said. train_names, test_names: names for people, empty = positions. train_frame,
     test_frame: the tables' original columns, one row a training row or test instance. image_shape: (H, W), (H, W, C) or
-    (C, H, W). known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained on
-    everything. label_error_share: the share of the training set that a reviewer looks at.
+    (C, H, W). known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained
+    on everything. label_error_share: the share of the training set that a reviewer looks at.
     """
 
     name: str
