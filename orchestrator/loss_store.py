@@ -1,13 +1,14 @@
 """All rows of all campaigns on one learner and data set, read from their chunk files.
 
-Opening reads keys only: in a folder a few kB a file, whose header, page checksums and rows hash are verified; behind a
-server the whole file, whose hash is verified. Every read of losses verifies the hash of the whole file. What is
+Opening reads keys only, a few kB a file, whose header, page checksums and rows hash are verified. Every read of losses
+verifies the hash of the whole file. What is
 damaged, foreign, of a newer format or of another data set is refused by name, never skipped.
 
 Files appear whole and are never changed, so a reader beside a writer sees what was there at its last `refresh`.
 Not for several threads at once.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,9 +25,9 @@ from orchestrator.plan import RowId
 from orchestrator.row_index import FileId, RowIndex
 from workers.chunk_file import decode_keys, decode_losses
 from workers.chunk_name import parse_name
-from workers.chunk_store import ChunkStore, LocalFiles
+from workers.chunk_store import ChunkStore, PartialReads
 from workers.chunk_types import ChunkHeader, ChunkKeys, Fingerprints, LossRows
-from workers.errors import ChunkError, StoreError
+from workers.errors import ChunkError
 
 CACHE_BYTES = 2**28
 _THREADS = 8
@@ -76,7 +77,7 @@ class CampaignFiles:
 class LossStore:
     """Rows by name. stores: campaign id -> its chunk store; all must be of `fingerprints`, n and n_test.
 
-    cache_bytes: how much of decoded losses (and, behind a server, of files) stays in memory, each.
+    cache_bytes: how much of decoded losses stays in memory.
     """
 
     def __init__(
@@ -95,7 +96,6 @@ class LossStore:
         self._skipped: set[FileId] = set()
         self._pending: set[FileId] = set()
         self._decoded: BoundedCache[tuple[FileId, str, bool], LossRows] = BoundedCache(cache_bytes, _bytes_of)
-        self._contents: BoundedCache[FileId, bytes] = BoundedCache(cache_bytes, len)
 
     def refresh(self) -> None:
         """List the stores and open files not seen yet; files that are gone take their rows with them.
@@ -192,7 +192,6 @@ class LossStore:
         self._index = RowIndex()
         self._sizes, self._skipped = {}, set()
         self._decoded.clear()
-        self._contents.clear()
 
     def _settle(self) -> None:
         """Open the files that are noted."""
@@ -229,13 +228,10 @@ class LossStore:
 
     def _keys(self, file: FileId, *, whole: bool) -> ChunkKeys:
         store = self._stores[file.campaign]
-        if not whole and isinstance(store, LocalFiles):
-            try:
-                path = store.local_path(file.name)
-                self._sizes[file] = path.stat().st_size
-                return decode_keys(path, name=file.name)
-            except OSError as error:
-                raise StoreError(f"{path}: {error.strerror or error}\n    see that it can be read here") from error
+        if not whole and isinstance(store, PartialReads):
+            with store.open(file.name) as opened:
+                self._sizes[file] = opened.seek(0, os.SEEK_END)
+                return decode_keys(opened, name=file.name)
         content = self._content(file)
         self._sizes[file] = len(content)
         return decode_keys(content, name=file.name)
@@ -274,10 +270,7 @@ class LossStore:
             raise StoreRefused(str(error).removeprefix(f"{file.name}: "), where=where, mend=_MOVE_AWAY) from error
 
     def _content(self, file: FileId) -> bytes:
-        store = self._stores[file.campaign]
-        if isinstance(store, LocalFiles):
-            return store.get(file.name)
-        return self._contents.get(file, lambda: store.get(file.name))
+        return self._stores[file.campaign].get(file.name)
 
 
 def _bytes_of(rows: LossRows) -> int:

@@ -7,7 +7,6 @@ everything that it returns about a row's identity.
 """
 
 import io
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -47,13 +46,13 @@ def encode(header: ChunkHeader, rows: ChunkRows) -> bytes:
     failed = np.array([reason is not None for reason in failures_of(rows)], dtype=np.bool_)
     columns = [
         _fixed_binary(np.frombuffer(b"".join(rows.keys), dtype=np.uint8).reshape(len(rows.keys), -1)),
-        _fixed_binary(rows.members),
+        pa.array(rows.replicates.astype(np.int32)),
         pa.array(rows.sizes.astype(np.int32)),
         pa.array(rows.seeds),
-        pa.array(rows.replicates.astype(np.int32)),
         pa.array(rows.seconds),
         pa.array(rows.attempts.astype(np.int32)),
         pa.array(failures_of(rows), pa.string()),
+        _fixed_binary(rows.members),
     ]
     columns += [_loss_list(rows.losses[name], failed) for name in header.losses]
     columns += [_loss_list(rows.train_losses[name], failed) for name in header.train_losses]
@@ -75,18 +74,25 @@ def decode(content: bytes, *, name: str | None = None) -> Chunk:
         return Chunk(header, rows)
 
 
-def decode_keys(source: bytes | Path, *, name: str | None = None) -> ChunkKeys:
+def decode_keys(source: bytes | BinaryIO, *, name: str | None = None) -> ChunkKeys:
     """What opening a store needs of a chunk: header, keys, replicates, failures, seconds; no losses are read.
 
-    A path is read in part (a few kB whatever the losses weigh), so its content hash is not verified here; header,
-    schema, page checksums, and the rows hash and chunk number in `name` are. Raises ChunkError, and OSError where a
-    path cannot be read.
+    Of an open file a few kB are read, whatever its losses weigh, so its content hash is not verified here; header,
+    schema, page checksums, and the rows hash and chunk number in `name` are. Raises ChunkError.
     """
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            return _keys(file, name, None if name is None else parse_name(name))
-    parsed = None if name is None else verify_content(name, source)
-    return _keys(io.BytesIO(source), name, parsed)
+    parsed = None if name is None else (verify_content(name, source) if isinstance(source, bytes) else parse_name(name))
+    with _Named(name):
+        header, table = _table(io.BytesIO(source) if isinstance(source, bytes) else source, list(KEY_COLUMNS))
+        keys = ChunkKeys(
+            header=header,
+            keys=tuple(table["key"].to_pylist()),
+            replicates=table["replicate"].to_numpy().astype(np.int64),
+            failures=tuple(table["failure"].to_pylist()),
+            seconds=table["seconds"].to_numpy(),
+        )
+        check_keys(keys.keys, keys.replicates)
+        _check_name(parsed, header, rows_hash(keys.keys, keys.replicates))
+        return keys
 
 
 def decode_losses(content: bytes, loss: str, *, name: str, with_train: bool = False) -> LossRows:
@@ -133,21 +139,6 @@ class _Named:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _keys(file: BinaryIO, name: str | None, parsed: ChunkName | None) -> ChunkKeys:
-    with _Named(name):
-        header, table = _table(file, list(KEY_COLUMNS))
-        keys = ChunkKeys(
-            header=header,
-            keys=tuple(table["key"].to_pylist()),
-            replicates=table["replicate"].to_numpy().astype(np.int64),
-            failures=tuple(table["failure"].to_pylist()),
-            seconds=table["seconds"].to_numpy(),
-        )
-        check_keys(keys.keys, keys.replicates)
-        _check_name(parsed, header, rows_hash(keys.keys, keys.replicates))
-        return keys
 
 
 def _table(file: BinaryIO, columns: list[str] | None) -> tuple[ChunkHeader, pa.Table]:

@@ -1,15 +1,15 @@
 """Format 1 of chunk files, apart from their rows: columns, and the header in the schema's metadata.
 
-Columns, one row a retrain:
+Columns, one row a retrain; what opening a store reads stands together at the file's start:
 
     key               16 bytes      hash of the members' identities
-    members           ceil(n/8)     packed bits, little order; bit i = the i-th identity of the training-set version
+    replicate         int32         counts retrains of one subset from 0
     size              int32         number of members
     seed              uint64        the retrain's seed
-    replicate         int32         counts retrains of one subset from 0
     seconds           float32       training time of the row, in the worker's monotonic clock
     attempts          int32         how often it was tried, from 1
     failure           text or null  why it failed; null = it did not
+    members           ceil(n/8)     packed bits, little order; bit i = the i-th identity of the training-set version
     loss_<name>       n_test float32, in the order of the test-set version; nulls in a failed row
     train_loss_<name> n float32, where losses on the training instances are kept; nulls in a failed row
 
@@ -58,13 +58,13 @@ def schema_of(header: ChunkHeader) -> pa.Schema:
     """
     columns = [
         pa.field("key", pa.binary(KEY_BYTES), nullable=False),
-        pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
+        pa.field("replicate", pa.int32(), nullable=False),
         pa.field("size", pa.int32(), nullable=False),
         pa.field("seed", pa.uint64(), nullable=False),
-        pa.field("replicate", pa.int32(), nullable=False),
         pa.field("seconds", pa.float32(), nullable=False),
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("failure", pa.string()),
+        pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
     ]
     for name, length in loss_columns(header).items():
         columns.append(pa.field(name, pa.list_(pa.field("element", pa.float32()), length), nullable=False))

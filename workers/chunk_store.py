@@ -4,8 +4,7 @@ A file's name holds its own hash, so that putting it twice is harmless and two w
 one name. A store is made from an address by `workers.stores.open_chunk_store(address)`.
 """
 
-from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
 
 class ChunkStore(Protocol):
@@ -34,9 +33,9 @@ class ChunkStore(Protocol):
 
 
 @runtime_checkable
-class LocalFiles(Protocol):
-    """A chunk store whose files can be read in part, as files of this machine."""
+class PartialReads(Protocol):
+    """A chunk store that reads a part of a file for less than the whole."""
 
-    def local_path(self, name: str) -> Path:
-        """Where the file stands."""
+    def open(self, name: str) -> BinaryIO:
+        """The file for reading, seekable, to be closed by the caller; raises StoreError where it is absent."""
         ...

@@ -70,6 +70,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder (0700) and those above it, on the disk when this returns; harmless where it is there."""
     if folder.is_dir():
         return
+    if folder.exists():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
     _sync_folder(folder.parent)

@@ -1,5 +1,6 @@
 """Chunk stores by their address."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,13 +9,16 @@ from workers.errors import StoreError
 
 _KNOWN = "a folder's path, file:///path, or mlflow-artifacts+http://host:port/path"
 
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/", re.ASCII)
+
 
 def open_chunk_store(address: str) -> ChunkStore:
     """The store at an address: a folder's path, `file:///path`, or `mlflow-artifacts+http(s)://host:port/path`.
 
     Nothing is touched or asked yet. Raises StoreError where the address is none of these.
     """
-    scheme = address.partition("://")[0].lower() if "://" in address else ""
+    found = _SCHEME.match(address)
+    scheme = found[1].lower() if found else ""
     if scheme in {"mlflow-artifacts+http", "mlflow-artifacts+https"}:
         from workers.stores.artifact_proxy import ArtifactProxyStore  # noqa: PLC0415 - HTTP only where it is asked for
 

@@ -5,13 +5,14 @@ overwrites in silence, so a file whose name does not hold its hash is looked up 
 was lost is put again: the same bytes under the same name.
 """
 
+import io
+from typing import BinaryIO
 from urllib.parse import quote, urlsplit
-
-import requests
 
 from workers.chunk_name import parse_name
 from workers.errors import StoreError
 from workers.stores.http_calls import HttpCalls
+from workers.stores.ranged_file import BLOCK, RangedFile
 from workers.stores.store_names import checked_name
 
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
@@ -57,10 +58,13 @@ class ArtifactProxyStore:
     def get(self, name: str) -> bytes:
         """Read one file; raises StoreError where it is absent or the server cannot be reached."""
         url = self._url(name)
-        with self._calls.ask("GET", url, absent_is_answer=True) as answer:
-            if answer.status_code == requests.codes.not_found:
-                raise StoreError(f"{url} is not there")
+        with self._calls.ask("GET", url) as answer:
             return answer.content
+
+    def open(self, name: str) -> BinaryIO:
+        """The file for reading in part; raises StoreError where it is absent or the server cannot be reached."""
+        url = self._url(name)
+        return io.BufferedReader(RangedFile(url, lambda part: self._calls.ask("GET", url, part=part)), BLOCK)
 
     def names(self) -> list[str]:
         """Names of the files there, sorted; nothing where nothing was put yet."""

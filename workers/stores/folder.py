@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 from workers.errors import StoreError
 from workers.stores.store_names import checked_name
@@ -44,7 +45,7 @@ class FolderStore:
 
     def put(self, name: str, content: bytes) -> None:
         """Write one file whole; raises StoreError where the disk is full, read-only or gone, or another is there."""
-        path = self.local_path(name)
+        path = self._path(name)
         try:
             self._prepare()
             write_whole(path, content, fault=self._fault)
@@ -53,7 +54,7 @@ class FolderStore:
 
     def get(self, name: str) -> bytes:
         """Read one file; raises StoreError where it is absent or cannot be read."""
-        path = self.local_path(name)
+        path = self._path(name)
         try:
             return path.read_bytes()
         except OSError as error:
@@ -70,8 +71,15 @@ class FolderStore:
             raise _store_error(error, f"cannot list {self.folder}") from error
         return sorted(name for name in found if not name.startswith("."))
 
-    def local_path(self, name: str) -> Path:
-        """Where the file stands, for readers that need a part of it."""
+    def open(self, name: str) -> BinaryIO:
+        """The file for reading in part; raises StoreError where it is absent or cannot be read."""
+        path = self._path(name)
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise _store_error(error, f"cannot read {path}") from error
+
+    def _path(self, name: str) -> Path:
         return self.folder / checked_name(name)
 
     def _prepare(self) -> None:

@@ -46,17 +46,21 @@ class HttpCalls:
         *,
         content: bytes | None = None,
         query: Mapping[str, str] | None = None,
-        absent_is_answer: bool = False,
+        part: str = "",
     ) -> requests.Response:
-        """The answer, read whole, where its status is 2xx (or 404 with absent_is_answer); else raises StoreError."""
+        """The answer, read whole, where its status is 2xx; else raises StoreError.
+
+        part: a range, `bytes=0-99`; a 416 (the file is empty) is an answer too.
+        """
         wait, said = self._patience.first_wait, ""
+        headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
         for tried in range(self._patience.tries):
             if tried:
                 self._sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, fixes nothing
                 wait = min(2 * wait, _LONGEST_WAIT)
-            answer, said = self._once(method, url, content, query)
+            answer, said = self._once(method, url, content, query, headers)
             if answer is not None:
-                _refuse_final(method, url, answer, absent_is_answer=absent_is_answer)
+                _refuse_final(method, url, answer)
                 return answer
         raise StoreError(
             f"{method} {url}: {said}, {self._patience.tries} times\n"
@@ -64,7 +68,12 @@ class HttpCalls:
         )
 
     def _once(
-        self, method: str, url: str, content: bytes | None, query: Mapping[str, str] | None
+        self,
+        method: str,
+        url: str,
+        content: bytes | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str],
     ) -> tuple[requests.Response | None, str]:
         """One try: an answer that another try would not change, or None and what went wrong."""
         patience = self._patience
@@ -74,6 +83,7 @@ class HttpCalls:
                 url,
                 params=query,
                 data=content,
+                headers=headers,
                 timeout=(patience.connect_seconds, patience.read_seconds),
                 allow_redirects=False,
             )
@@ -130,16 +140,16 @@ def _verify() -> str | bool:
 _MENDS = {
     401: "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, on every node",
     403: "give this user the right to write the experiment; or start the server with --allowed-hosts naming this host",
-    404: "see that an MLflow server started with --serve-artifacts is at this address",
+    404: "the file is not there; or no MLflow server started with --serve-artifacts is at this address",
     413: "the server or a proxy before it limits the size of a file: raise it above 64 MB",
     503: "start the server with --serve-artifacts",
 }
 
 
-def _refuse_final(method: str, url: str, answer: requests.Response, *, absent_is_answer: bool) -> None:
-    """Raise StoreError for an answer that is neither a success nor, where that is one, a 404."""
+def _refuse_final(method: str, url: str, answer: requests.Response) -> None:
+    """Raise StoreError for an answer that is no success."""
     status = answer.status_code
-    if 200 <= status < 300 or (absent_is_answer and status == 404):
+    if 200 <= status < 300 or (status == 416 and "Range" in answer.request.headers):
         return
     if 300 <= status < 400:
         target = (answer.headers.get("Location") or "elsewhere").partition("?")[0].rpartition("@")[2]

@@ -1,0 +1,141 @@
+"""A commit of a chunk, ended at each of its points: the store holds the chunk whole or not at all."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+from chunk_examples import named_example, put_example
+
+from workers.chunk_file import decode, decode_keys
+from workers.stores.folder import FolderStore
+from workers.whole_file import POINTS
+
+AFTER_LINK = POINTS[POINTS.index("linked") :]
+
+COMMIT = """
+import os, sys
+from pathlib import Path
+from workers.stores.folder import FolderStore
+
+folder, source, name, last = sys.argv[1:]
+end = lambda point: os._exit(137) if point == last else None
+FolderStore(Path(folder), fault=end).put(name, Path(source).read_bytes())
+"""
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def names_and_leftovers(folder):
+    entries = os.listdir(folder) if folder.is_dir() else []
+    return sorted(name for name in entries if name[0] != "."), [name for name in entries if name[0] == "."]
+
+
+def holds_whole_or_not(store, name, point):
+    assert store.names() == ([name] if point in AFTER_LINK else [])
+    for found in store.names():
+        decode(store.get(found), name=found)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_process_ended_at_a_point_of_the_commit(tmp_path, point):
+    name, content = named_example(16)
+    (tmp_path / "source").write_bytes(content)
+    folder = tmp_path / "chunks"
+    arguments = [sys.executable, "-c", COMMIT, str(folder), str(tmp_path / "source"), name, point]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 137, ended.stderr
+    store = FolderStore(folder)
+    holds_whole_or_not(store, name, point)
+    store.put(name, content)
+    assert store.names() == [name]
+    assert store.get(name) == content
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_interruption_at_a_point_of_the_commit_leaves_no_temporary(tmp_path, point):
+    name, content = named_example(16)
+
+    def end(here):
+        if here == point:
+            raise Killed
+
+    store = FolderStore(tmp_path / "chunks", fault=end)
+    with pytest.raises(Killed):
+        store.put(name, content)
+    holds_whole_or_not(store, name, point)
+    assert names_and_leftovers(store.folder)[1] == []
+    FolderStore(store.folder).put(name, content)
+    assert store.get(name) == content
+
+
+def test_the_points_are_passed_in_their_order(tmp_path):
+    passed = []
+    FolderStore(tmp_path, fault=passed.append).put("plan.json", b"{}")
+    assert tuple(passed) == POINTS
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_the_file_is_flushed_before_it_gets_its_name_and_the_folder_after(tmp_path):
+    name, content = named_example()
+    (tmp_path / "source").write_bytes(content)
+    folder = tmp_path / "chunks"
+    folder.mkdir()
+    log = tmp_path / "trace"
+    calls = "trace=openat,write,fsync,link,linkat,rename,renameat,renameat2,unlink,unlinkat"
+    command = [sys.executable, "-c", COMMIT, str(folder), str(tmp_path / "source"), name, "never"]
+    traced = subprocess.run(
+        ["strace", "-f", "-y", "-e", calls, "-o", str(log), *command], capture_output=True, timeout=60, check=False
+    )
+    if traced.returncode:
+        pytest.skip("tracing is not permitted here")
+    lines = [line for line in log.read_text().splitlines() if str(folder) in line and "= -1" not in line]
+    steps = []
+    for line in lines:
+        call = re.sub(r"^\d+ +", "", line).partition("(")[0]
+        file = "temporary" if ".tmp" in line else "folder"
+        if call in {"write", "fsync", "link", "linkat", "unlink"} and [call, file] not in steps[-1:]:
+            steps.append([call, file])
+    assert [[call.removesuffix("at"), file] for call, file in steps] == [
+        ["write", "temporary"],
+        ["fsync", "temporary"],
+        ["link", "temporary"],
+        ["unlink", "temporary"],
+        ["fsync", "folder"],
+    ]
+
+
+def write_chunks(folder, count, begun):
+    store = FolderStore(folder)
+    begun.set()
+    for number in range(count):
+        put_example(store, 8, n_test=400, chunk=number)
+
+
+def test_a_reader_beside_a_writer_never_sees_a_part_of_a_chunk(tmp_path):
+    folder = tmp_path / "chunks"
+    store = FolderStore(folder)
+    spawn = multiprocessing.get_context("spawn")
+    begun = spawn.Event()
+    writer = spawn.Process(target=write_chunks, args=(folder, 150, begun))
+    writer.start()
+    assert begun.wait(60)
+    seen, loops, end = [], 0, time.monotonic() + 60
+    while (writer.is_alive() or loops < 3) and time.monotonic() < end:
+        names = store.names()
+        assert {*seen} <= {*names}, "what was there stays there"
+        for name in {*names} - {*seen}:
+            decode(store.get(name), name=name)
+            with store.open(name) as file:
+                decode_keys(file, name=name)
+        seen, loops = names, loops + 1
+    writer.join(10)
+    assert writer.exitcode == 0
+    assert len(store.names()) == 150
+    assert loops > 3
