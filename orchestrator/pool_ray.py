@@ -8,7 +8,6 @@ import ray
 
 from orchestrator.pool import Finished, Running
 from orchestrator.ray_crew import Call, Crew, Hand
-from orchestrator.ray_health import HeadWatch
 from orchestrator.ray_nodes import Ask
 from orchestrator.worker_check import StoreProbe
 from workers.actor import Setup
@@ -48,7 +47,6 @@ class RayPool:
             wait_for_nodes=wait_for_nodes,
             probe=store_probe,
         )
-        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         self._done: deque[Finished] = deque()
         self._tickets = 0
 
@@ -69,7 +67,6 @@ class RayPool:
         """The next task that came back; workers are started, checked and replaced meanwhile."""
         deadline = time.monotonic() + timeout
         while not self._done:
-            self._head.look()
             self._crew.tend()
             self._wait(deadline - time.monotonic())
             if not self._done and time.monotonic() >= deadline:

@@ -13,6 +13,7 @@ import psutil
 import ray
 
 from orchestrator.errors import Problem, ResourceMissing
+from orchestrator.ray_health import HeadWatch
 from orchestrator.ray_nodes import Ask, in_words, largest_offer, nodes_up, room_for
 from orchestrator.worker_check import StoreProbe, problems_of
 from workers.actor import Setup, TrainerActor
@@ -72,6 +73,7 @@ class Crew:
         self._ever_up = False
         self._began = time.monotonic()
         self._next_look = self._no_start_before = 0.0
+        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         _refuse_what_fits_nowhere(ask, wait_for_nodes)
         self._setup = ray.put(setup)
 
@@ -85,6 +87,8 @@ class Crew:
         if now < self._next_look:
             return
         self._next_look = now + SECONDS_BETWEEN_LOOKS
+        if not self._head.answers():
+            return
         if now >= self._no_start_before:
             wanted = self._count or room_for(self._ask, nodes_up())
             for _ in range(wanted - len(self.up) - len(self.starting)):

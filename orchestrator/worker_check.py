@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.errors import Problem, ResourceMissing
+from workers.whole_file import make_folder
 from workers.worker_facts import Probe, WorkerFacts
 
 
@@ -74,7 +75,7 @@ class StoreProbe:
             content = secrets.token_hex(16)
             path = self._folder.resolve() / f".probe-{content}.tmp"
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 path.write_text(content, encoding="utf-8")
             except OSError as error:
                 raise ResourceMissing(

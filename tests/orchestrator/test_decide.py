@@ -246,3 +246,19 @@ def test_no_fresh_chunk_is_begun_while_too_many_wait():
     waiting = tuple(Work(chunk_of(number, 1)) for number in range(3))
     assert not may_begin(State(waiting=waiting), policy=Policy(most_waiting=3))
     assert may_begin(State(waiting=waiting), policy=Policy(most_waiting=4))
+
+
+def test_a_failure_row_that_is_written_ends_the_pause_of_the_store():
+    aside = SetAside(chunk_of(0, 1), failure("exception"), 4)
+    state, _ = decide(State(), Recorded(aside, "disk full"), policy=POLICY, now=0.0)
+    state, _ = decide(replace(state, unrecorded=()), Recorded(aside), policy=POLICY, now=2.0)
+    assert (state.storage_failures, state.storage_since) == (0, None)
+
+
+@pytest.mark.parametrize(("now", "stops"), [(609.0, False), (611.0, True)])
+def test_a_store_that_refuses_for_longer_than_the_patience_ends_the_campaign(now, stops):
+    work = Work(chunk_of(0, 4))
+    state, _ = after(work, failure("storage"), now=10.0)
+    state, _ = decide(state, Sent(1, work), policy=POLICY, now=20.0)
+    _, actions = after(work, failure("storage", reason="disk full"), state=state, now=now)
+    assert [action.store for action in doing(actions)] == [True] * stops
