@@ -98,7 +98,7 @@ def models_together(
 
 
 def evaluation_rows(*, instance_floats: int, device: str) -> int:
-    """Instances evaluated at a time by one model: a multiple of 16, from the shapes of an instance alone."""
+    """Instances evaluated at a time by one model: a multiple of 32, from the shapes of an instance alone."""
     budget = (2**21 if device.startswith("cpu") else 2**25) // max(1, instance_floats)
     most = 512 if device.startswith("cpu") else 4096
-    return max(16, min(most, 1 << max(0, budget.bit_length() - 1)))
+    return max(32, min(most, 1 << max(0, budget.bit_length() - 1)))

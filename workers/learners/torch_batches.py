@@ -9,12 +9,15 @@ import numpy as np
 from estimators.arrays import Float32Array, FloatArray, IntArray
 from estimators.seeding import generator
 
-ROW_MULTIPLE: Final = 16
+ROW_MULTIPLE: Final = 32
 BLOCK_NUMBERS: Final = 2**20
 
 
 def batch_width(batch_size: int, n: int) -> int:
-    """Rows of a batch with padding: the most that a subset of n can fill, up to the next multiple of 16."""
+    """Rows of a batch with padding: the most that a subset of n can fill, up to the next multiple of 32.
+
+    Every model's slice of a batch's activations then starts at an aligned address (see torch_alignment).
+    """
     return -(-min(batch_size, n) // ROW_MULTIPLE) * ROW_MULTIPLE
 
 
@@ -104,8 +107,9 @@ class _PaddedStream:
         coefficients = np.zeros(rows.shape, dtype=np.float32)
         if self.stream.weights is None:
             full = len(seen) // size
-            rows[:full, :size] = seen[: full * size].reshape(full, size)
-            coefficients[:full, :size] = np.float32(1.0 / size)
+            if full:
+                rows[:full, :size] = seen[: full * size].reshape(full, size)
+                coefficients[:full, :size] = np.float32(1.0 / size)
             starts = range(full * size, len(seen), size)
         else:
             starts = range(0, len(seen), size)

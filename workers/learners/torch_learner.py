@@ -135,7 +135,9 @@ class TorchLearner:
     @property
     def numeric_class(self) -> str:
         """Version, device, precision and threads; K where the bits depend on it."""
-        return numeric_class(self._device, together=self._together, bits_depend=self._bits_depend)
+        return numeric_class(
+            self._device, self._report.precision, together=self._together, bits_depend=self._bits_depend
+        )
 
     def with_together(self, together: int) -> "TorchLearner":
         """The same learner with another K (after running out of memory, for one); data and model are shared."""

@@ -12,9 +12,9 @@ from workers.learners.torch_together import TogetherTrainer
 PROBE_STEPS = 2
 
 
-def numeric_class(device: str, *, together: int, bits_depend: bool) -> str:
+def numeric_class(device: str, precision: str, *, together: int, bits_depend: bool) -> str:
     """Everything besides a retrain's subset and seed that may move a bit of its losses, in words."""
-    parts = [f"torch {torch.__version__}", _device_class(device), "float32", f"threads {torch.get_num_threads()}"]
+    parts = [f"torch {torch.__version__}", _device_class(device), precision, f"threads {torch.get_num_threads()}"]
     parts.append("looped" if together == 1 else "together")
     if bits_depend:
         parts.append(f"K {together}")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from workers.learners.torch_layout import FlatLayout
+from workers.learners.torch_layout import FlatLayout, flat_layout
 
 Tensors = tuple[Tensor, ...]
 
@@ -55,6 +55,6 @@ def fixed_tensors(module: nn.Module) -> dict[str, Tensor]:
     return {**frozen, **dict(module.named_buffers())}
 
 
-def stacked_model(template: nn.Module, layout: FlatLayout) -> StackedModel:
-    """The batched form of a model; the template goes to the device by itself where it holds other tensors."""
-    return StackedModel(template=template, layout=layout, fixed_names=tuple(fixed_tensors(template)))
+def stacked_model(template: nn.Module) -> StackedModel:
+    """The batched form of models like `template`, which is kept and must stand on the device."""
+    return StackedModel(template=template, layout=flat_layout(template), fixed_names=tuple(fixed_tensors(template)))

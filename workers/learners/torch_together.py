@@ -8,6 +8,7 @@ from torch import Tensor
 
 from estimators.arrays import BoolArray, SeedArray
 from workers.learner import Losses
+from workers.learners.torch_alignment import aligned_products
 from workers.learners.torch_batches import BatchStream, batch_blocks, batch_width
 from workers.learners.torch_data import as_inputs, gather
 from workers.learners.torch_losses import losses_of, training_gradient
@@ -113,14 +114,15 @@ class _Training:
         with torch.enable_grad():
             outputs = self._model.forward(self._views, self._state.fixed, inputs, training=True)
         towards = training_gradient(setting.data.task, outputs.detach(), labels, coefficients)
-        gradients = torch.autograd.grad(outputs, self._views, towards, allow_unused=True)
+        with aligned_products(setting.data.device):
+            gradients = torch.autograd.grad(outputs, self._views, towards, allow_unused=True)
         for view, gradient in zip(self._gradient_views, gradients, strict=True):
             if gradient is not None:
                 view.copy_(gradient)
 
     def _rates(self) -> Tensor:
         """Learning rates [steps, K, 1]; 0 after a model's last step."""
-        rates = np.zeros((int(self._steps.max()), len(self._streams), 1), dtype=np.float32)
+        rates = np.zeros((int(self._steps.max()), len(self._streams), 1))
         for k, stream in enumerate(self._streams):
             rates[: stream.steps, k, 0] = self._setting.rates(stream)
-        return torch.from_numpy(rates).to(self._state.flat.device)
+        return torch.from_numpy(rates).to(self._state.flat)

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from workers.dataset import Task
 from workers.errors import LearnerError
 from workers.learners.torch_data import TorchData, as_inputs
-from workers.learners.torch_layout import FlatLayout, flat_layout
 from workers.learners.torch_losses import training_gradient
 from workers.learners.torch_module import ModuleFactory, built, check_outputs, described, seeded
 from workers.learners.torch_stack import StackedModel, fixed_tensors, stacked_model
@@ -37,6 +37,7 @@ class TrialReport:
     instance_floats: int
     convolutional: bool
     normalises_batches: bool
+    precision: str
 
 
 def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialReport:
@@ -47,6 +48,7 @@ def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialRepor
             starts from parameters that its seed does not fix.
     """
     module = built(factory, SEEDS[0], reference)
+    dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
     _check_seeding(module, built(factory, SEEDS[0], reference), reference)
     rows = torch.arange(ROWS) % data.n
     inputs = as_inputs(data.train_features[rows.to(data.device)].cpu())
@@ -62,6 +64,7 @@ def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialRepor
         instance_floats=floats,
         convolutional=any(isinstance(part, CONVOLUTIONS) for part in module.modules()),
         normalises_batches=any(isinstance(part, BATCH_NORM) for part in module.modules()),
+        precision="+".join(dtypes),
     )
 
 
@@ -137,39 +140,33 @@ def _misbehaviour(module: nn.Module, inputs: Tensor) -> str:
 def _try_together(
     factory: ModuleFactory, inputs: Tensor, data: TorchData, rows: Tensor
 ) -> tuple[StackedModel | None, str]:
-    """The batched form, with parameters laid out as their gradients are, if it agrees with the models alone."""
+    """The batched form of the model, if it agrees with models alone."""
     modules = [factory.build(seed) for seed in SEEDS]
+    model = stacked_model(modules[0])
     labels = data.train_labels.cpu()[rows].expand(len(SEEDS), -1)
-    batch = inputs.expand(len(SEEDS), *inputs.shape)
-    layout = flat_layout(modules[0])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            _, gradients = _run(modules, layout, batch, labels, data)
-            layout = flat_layout(modules[0], gradients)
-            outputs, _ = _run(modules, layout, batch, labels, data)
+            outputs = _forward_and_backward(model, modules, inputs, labels, data.task)
     except Exception as error:  # noqa: BLE001 - whatever vmap cannot do is a reason to loop, not to fail
-        return None, f"torch.func.vmap cannot batch it ({str(error).strip().splitlines()[0][:200]})"
+        return None, f"torch.func.vmap cannot batch it ({(str(error).strip() or repr(error)).splitlines()[0][:200]})"
     with torch.no_grad():
         alone = torch.stack([module(inputs) for module in modules])
     if not _agree(alone, outputs):
-        return (
-            None,
-            "batched, its outputs are not those of the models alone (it may keep tensors that are no buffers)",
-        )
-    return stacked_model(modules[0].to(data.device), layout), ""
+        return None, "batched, its outputs are not those of the models alone (it may keep tensors that are no buffers)"
+    return stacked_model(modules[0].to(data.device)), ""
 
 
-def _run(
-    modules: list[nn.Module], layout: FlatLayout, batch: Tensor, labels: Tensor, data: TorchData
-) -> tuple[Tensor, list[Tensor | None]]:
-    model = stacked_model(modules[0], layout)
+def _forward_and_backward(
+    model: StackedModel, modules: list[nn.Module], inputs: Tensor, labels: Tensor, task: Task
+) -> Tensor:
     state = model.stack(modules, "cpu")
-    views = tuple(view.requires_grad_() for view in layout.views(state.flat))
-    outputs = model.forward(views, state.fixed, batch, training=True)
+    views = tuple(view.requires_grad_() for view in model.layout.views(state.flat))
+    outputs = model.forward(views, state.fixed, inputs.expand(len(modules), *inputs.shape), training=True)
     coefficients = torch.full(labels.shape, 1.0 / labels.shape[1])
-    towards = training_gradient(data.task, outputs.detach(), labels, coefficients)
-    return outputs.detach(), list(torch.autograd.grad(outputs, views, towards, allow_unused=True))
+    towards = training_gradient(task, outputs.detach(), labels, coefficients)
+    torch.autograd.grad(outputs, views, towards, allow_unused=True)
+    return outputs.detach()
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
