@@ -7,7 +7,8 @@ instance, from every campaign that does.
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -33,21 +34,30 @@ def report_path(result: JobResult) -> Path:
     return result.job.folder / f"{result.job.name}-report.html"
 
 
-def make_report(result: JobResult, tracker: Tracker, say: Callable[[str], None]) -> Path:
+@dataclass(frozen=True, slots=True)
+class WrittenReport:
+    """Where the page is, and what it says first, in plain sentences."""
+
+    path: Path
+    headline: tuple[str, ...]
+
+
+def make_report(result: JobResult, tracker: Tracker, say: Callable[[str], None]) -> WrittenReport:
     """Compute the values, write the page beside the job file, and keep it with the parent run."""
     say("computing values ...")
     contents = report_input(result, tracker)
     say("writing the report ...")
-    path = write_page(contents, report_path(result))
+    path = report_path(result)
+    headline = write_page(contents, path)
     parent = tracker.find_job_run()
     if parent is not None:
         tracker.put(parent.run_id, "report.html", path.read_bytes())
-    return path
+    return WrittenReport(path, tuple(headline))
 
 
 def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
     """Everything that the page shows."""
-    influences, instance_values = _computed(result)
+    computed = _computed(result)
     runs = {run.campaign_id: run for run in tracker.campaign_runs()}
     data, job = result.loaded.dataset, result.job
     return ReportInput(
@@ -56,8 +66,10 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         learner=_learner_words(result),
         dataset=data,
         campaigns=[_campaign_facts(each, runs.get(each.id)) for each in result.campaigns],
-        influences=influences,
-        instance_values=instance_values,
+        influences=[found for found, _ in computed.influences],
+        influence_campaigns=[campaign for _, campaign in computed.influences],
+        instance_values=[found for found, _ in computed.instance_values],
+        instance_value_campaigns=[campaign for _, campaign in computed.instance_values],
         train_names=result.loaded.train_names,
         test_names=result.loaded.test_names,
         train_frame=result.loaded.train_frame,
@@ -69,29 +81,42 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         test_instances=job.report.test_instances,
         convergence=[curve for each in result.campaigns for curve in _convergence(each, job.values)],
         failures=[failure for each in result.campaigns for failure in _failures(each)],
-        notes=_notes(result, influences, instance_values),
+        notes=_notes(result, computed),
         next_commands=_next_commands(result, tracker),
         replay_commands=[Command(_command("run", result), "trains nothing that is stored, and computes everything again")],
         versions=versions(),
         fingerprints=asdict(result.campaigns[0].store.fingerprints) if result.campaigns else {},
         cost=_cost(result),
+        finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _computed(result: JobResult) -> tuple[list[Influence], list[InstanceValues]]:
-    influences: list[Influence] = []
-    instance_values: list[InstanceValues] = []
-    names = result.job.values or tuple(dict.fromkeys(name for each in result.campaigns for name in each.value_names))
-    for name in names:
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """Values of a job, each with the name of the campaign it comes from."""
+
+    influences: tuple[tuple[Influence, str], ...]
+    instance_values: tuple[tuple[InstanceValues, str], ...]
+
+
+def _computed(result: JobResult) -> _Computed:
+    influences: list[tuple[Influence, str]] = []
+    instance_values: list[tuple[InstanceValues, str]] = []
+    for name in values_asked(result):
         for campaign in result.campaigns:
             if campaign.why_not(name):
                 continue
             found = campaign.values(name)
             if isinstance(found, Influence):
-                influences.append(found)
+                influences.append((found, campaign.name))
                 break
-            instance_values.append(found)
-    return influences, instance_values
+            instance_values.append((found, campaign.name))
+    return _Computed(tuple(influences), tuple(instance_values))
+
+
+def values_asked(result: JobResult) -> tuple[str, ...]:
+    """The job's values, or all that its campaigns permit."""
+    return result.job.values or tuple(dict.fromkeys(name for each in result.campaigns for name in each.value_names))
 
 
 def _learner_words(result: JobResult) -> str:
@@ -150,9 +175,10 @@ def _failures(campaign: Campaign) -> Iterator[FailureFacts]:
         yield FailureFacts(campaign=campaign.name, reason=reason, count=count, subset=rows[first[reason]].key.hex())
 
 
-def _notes(result: JobResult, influences: list[Influence], instance_values: list[InstanceValues]) -> list[str]:
+def _notes(result: JobResult, computed: _Computed) -> list[str]:
     notes = list(result.loaded.notes)
-    named = [(each.value, each.notes) for each in influences] + [(each.value, each.notes) for each in instance_values]
+    named = [(each.value, each.notes) for each, _ in computed.influences]
+    named += [(each.value, each.notes) for each, _ in computed.instance_values]
     for value, said in named:
         notes += [f"{value_method(value).title}: {note}" for note in said]
     return list(dict.fromkeys(notes))

@@ -24,12 +24,13 @@ DRAWS_TAG = "apportion.draws"
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a job has in its store. report: the HTML page, where one was written."""
+    """What a job has in its store. report: the HTML page, where one was written; headline: what it says first."""
 
     job: Job
     loaded: LoadedData
     campaigns: tuple[Campaign, ...]
     report: Path | None = None
+    headline: tuple[str, ...] = ()
 
     @property
     def train_names(self) -> tuple[str, ...]:

@@ -214,7 +214,8 @@ class _Driver:
         for outcome in outcomes:
             if outcome.recorder.tally.done:
                 self.session.tracker.set_tags(outcome.opened.run.run_id, {SECONDS_TAG: round(outcome.seconds, 1)})
-        return replace(result, report=make_report(result, self.session.tracker, self.screen.say))
+        report = make_report(result, self.session.tracker, self.screen.say)
+        return replace(result, report=report.path, headline=report.headline)
 
     def _refuse_failures(self, outcomes: list[CampaignOutcome]) -> None:
         tolerance = self.session.prepared.job.tolerance

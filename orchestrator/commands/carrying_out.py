@@ -19,7 +19,7 @@ def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"]) 
     job = load_job(path)
     with stop_on_signals(StopRequest()) as request:
         result = run(job, screen=Screen(), stopping=request, start=start)
-    for headline in result.summary():
-        click.echo(headline)
+    for sentence in result.headline:
+        click.echo(sentence)
     for line in closing_words(result, open_tracker(job), time.monotonic() - began):
         click.echo(line)

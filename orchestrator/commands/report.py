@@ -19,5 +19,7 @@ def command(job: Path) -> None:
     """
     screen = Screen()
     loaded = load_job(job)
-    path = make_report(open_result(loaded), open_tracker(loaded), screen.say)
-    click.echo(f"report: {path}\n\nNext: open it in a browser")
+    report = make_report(open_result(loaded), open_tracker(loaded), screen.say)
+    for sentence in report.headline:
+        click.echo(sentence)
+    click.echo(f"report: {report.path}\n\nNext: open it in a browser")

@@ -53,19 +53,27 @@ class Page:
     certainty: str
 
 
-def write_report(contents: ReportInput, path: Path) -> Path:
-    """Write the page to `path`, whole or not at all; JobError where the path cannot be written."""
-    content = render(contents).encode("utf-8")
+def write_report(contents: ReportInput, path: Path) -> list[str]:
+    """Write the page to `path`, whole or not at all, and return its headline as plain sentences.
+
+    Raises JobError where the path cannot be written.
+    """
+    page = _page(contents)
+    content = _rendered(page).encode("utf-8")
     with replaced_file(path) as stream:
         stream.write(content)
-    return path
+    return [sentence.striptags() for sentence in page.headline]
 
 
 def render(contents: ReportInput) -> str:
     """The report as one HTML document that needs nothing else to be shown."""
+    return _rendered(_page(contents))
+
+
+def _rendered(page: Page) -> str:
     style = files("orchestrator.report").joinpath("templates/style.css").read_text(encoding="utf-8")
     template = _environment().get_template("page.html")
-    return template.render(page=_page(contents), style=Markup(style), policy=policy(style))  # noqa: S704 - our own file
+    return template.render(page=page, style=Markup(style), policy=policy(style))  # noqa: S704 - our own file
 
 
 def policy(style: str) -> str:
