@@ -95,7 +95,7 @@ def _threads() -> Finding:
     from threadpoolctl import threadpool_info  # noqa: PLC0415 - only here
 
     pools = [f"{pool['internal_api']} with {counted(pool['num_threads'], 'thread')}" for pool in threadpool_info()]
-    told = ", ".join(pools) or "none found"
+    told = ", ".join(dict.fromkeys(pools)) or "none found"
     return Finding("linear algebra", "ok", f"{told} here; workers take one thread a core that they are given")
 
 
