@@ -21,6 +21,10 @@ class RowLosses:
             return False
         return all(a.tobytes() == b.tobytes() for a, b in zip(self.values, other.values, strict=True))
 
+    def __hash__(self) -> int:
+        """Equal losses, equal hashes."""
+        return hash((self.names, tuple(value.tobytes() for value in self.values)))
+
     def close_to(self, other: "RowLosses", tolerance: float) -> bool:
         """Whether every loss agrees, relative to the largest of its kind."""
         pairs = zip(self.values, other.values, strict=True)

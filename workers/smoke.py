@@ -5,6 +5,7 @@ a learner declared deterministic does not depend on the seed; `members` matters;
 """
 
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ from workers.row_losses import RowLosses, row_losses
 
 HALF, OTHER_SEED, FULL, EMPTY = range(4)
 MOST_NOTES = 3
+COARSE = (
+    "a half of the training set and all of it give equal losses, which are 0 or 1: whether `members` matters could not"
+    " be seen; a continuous loss beside it would show more"
+)
+SPARED = "the losses did not depend on the seed: `deterministic: true` in learner spares the replicates of D"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +116,19 @@ def _which_raises(learner: Learner, rows: _Rows, error: Exception) -> str:
     for row in (HALF, FULL, EMPTY):
         try:
             learner.retrain(rows.members[row : row + 1], rows.seeds[row : row + 1])
-        except Exception as alone:  # the same trouble, now with its subset
+        except Exception as alone:  # noqa: BLE001 - the same trouble, now with its subset
             where = f"on {rows.names[row]} ({int(rows.members[row].sum())} members)"
             hint = ""
             if row == EMPTY:
                 hint = "; every campaign needs its losses: return those of a model that has learnt nothing"
-            return f"the learner raises {type(alone).__name__} {where}: {alone}{hint}"
-    return f"{what}, but only with several subsets together: write `together: 1` into learner, and tell us"
+            return f"the learner raises {type(alone).__name__} {where}: {alone} ({_place(alone)}){hint}"
+    return f"{what} ({_place(error)}), but only with several subsets together: write `together: 1` into learner"
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised: file:line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "place unknown"
 
 
 def _check_losses(learner: Learner, losses: Losses, rows: _Rows) -> None:
@@ -147,9 +159,9 @@ def _check_repeat(first: list[RowLosses], again: list[RowLosses]) -> None:
     for one, other in zip(first, again, strict=False):
         if one != other:
             raise LearnerError(
-                f"two retrains on the same subset with the same seed differ ({one.largest_difference(other)}): a retrain"
-                " must depend on its subset and seed alone; likely causes: a random generator that is not seeded from"
-                " `seed`, state kept between retrains, the order of a set or of threads"
+                f"two retrains on the same subset with the same seed differ ({one.largest_difference(other)}): a"
+                " retrain must depend on its subset and seed alone; likely causes: a random generator that is not"
+                " seeded from `seed`, state kept between retrains, the order of a set or of threads"
             )
 
 
@@ -161,7 +173,7 @@ def _check_seeds(learner: Learner, found: list[RowLosses]) -> list[str]:
             f" ({found[HALF].largest_difference(found[OTHER_SEED])}): write `deterministic: false`, or leave it out"
         )
     if same and not learner.traits.deterministic and learner.traits.membership == "unseen":
-        return ["the losses did not depend on the seed: `deterministic: true` in learner spares the replicates of D"]
+        return [SPARED]
     return []
 
 
@@ -169,10 +181,7 @@ def _check_members(found: list[RowLosses], n: int) -> list[str]:
     if n < 2 or found[HALF] != found[FULL]:
         return []
     if found[HALF].is_coarse() and found[FULL].is_coarse():
-        return [
-            "a half of the training set and all of it give equal losses, which are 0 or 1: whether `members` matters"
-            " could not be seen; a continuous loss beside it would show more"
-        ]
+        return [COARSE]
     raise LearnerError(
         "the losses of a half of the training set equal those of the whole, bit for bit: the learner does not look at"
         " `members`; train on the instances where members is True, and on no others"

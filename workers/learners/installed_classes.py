@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from sklearn.base import BaseEstimator
@@ -48,11 +49,16 @@ def _check_installed(reference: str, package: str) -> None:
             f"learner.estimator: {reference} is in Python's own library, which has no scikit-learn estimators; write"
             f" one like {EXAMPLE}"
         )
-    if package not in packages_distributions():
+    if package not in _installed_packages():
         raise LearnerError(
             f"learner.estimator: {reference}: no installed package has the module {package}: install it, or, for code"
             " of your own, use the learner kind `function`"
         )
+
+
+@cache
+def _installed_packages() -> frozenset[str]:
+    return frozenset(packages_distributions())
 
 
 def _imported(reference: str, module_name: str) -> object:

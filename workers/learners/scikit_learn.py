@@ -39,6 +39,7 @@ class ScikitLearnLearner:
     data: Dataset
     train_features: AnyArray
     test_features: AnyArray
+    finite: BoolArray
     losses: tuple[str, ...]
     numeric_class: str
 
@@ -82,11 +83,18 @@ class ScikitLearnLearner:
 
     def _losses_of(self, row: BoolArray, seed: int) -> tuple[dict[str, Float32Array], dict[str, Float32Array]]:
         model = self._fitted(self._members(row), seed)
-        data = self.data
-        test = model.losses(self.losses, self.test_features, data.test_labels)
-        if not self.spec.train_losses:
-            return test, {}
-        return test, model.losses(self.losses, self.train_features, data.train_labels)
+        test = model.losses(self.losses, self.test_features, self.data.test_labels)
+        return test, self._train_losses(model) if self.spec.train_losses else {}
+
+    def _train_losses(self, model: FittedModel) -> dict[str, Float32Array]:
+        """Losses [n]; NaN on a row with features that are not finite, which most estimators refuse to predict on."""
+        features, labels, finite = self.train_features, self.data.train_labels, self.finite
+        if finite.all():
+            return model.losses(self.losses, features, labels)
+        losses = {name: np.full(self.n, np.nan, dtype=np.float32) for name in self.losses}
+        for name, values in model.losses(self.losses, features[finite], labels[finite]).items():
+            losses[name][finite] = values
+        return losses
 
     def _members(self, row: BoolArray) -> IntArray:
         order = np.arange(self.n) if self.data.order is None else self.data.order
@@ -126,13 +134,15 @@ def scikit_learn_learner(spec: ScikitLearnSpec, data: Dataset) -> ScikitLearnLea
             f"learner.estimator: {spec.estimator}'s fit takes no sample_weight, but the data have weights: choose"
             " another estimator, or leave data.weight out"
         )
+    train_features = np.asarray(data.train_features).reshape(data.rows, -1)
     return ScikitLearnLearner(
         spec=spec,
         prototype=prototype,
         random_states=tuple(name for name in prototype.get_params() if _is_random_state(name)),
         data=data,
-        train_features=np.asarray(data.train_features).reshape(data.rows, -1),
+        train_features=train_features,
         test_features=np.asarray(data.test_features).reshape(data.n_test, -1),
+        finite=np.isfinite(train_features).all(axis=1),
         losses=_kept(spec, prototype, data),
         numeric_class=f"{numpy_class('scikit-learn')}, probabilities from {PROBABILITY_FLOOR:g}",
     )
