@@ -22,7 +22,10 @@ class ErrorPrediction(Protocol):
 
 
 def contrast_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
-    """Difference of two means: spread sqrt(1/K_in + 1/K_out), K_in = K t, with t the share of draws that hold i."""
+    """Difference of two means: spread sqrt(1/K_in + 1/K_out), K_in = K t, with t the share of draws that hold i.
+
+    Generous where the spread over all draws is largely the difference itself, as for memorization.
+    """
     share = inclusion_share(design, n)
     return spread * math.sqrt(1.0 / (retrains * share) + 1.0 / (retrains * (1.0 - share)))
 

@@ -3,8 +3,9 @@
     held_out_loss[i] = mean of L[k](z_i) over rows k without i
 
 The consistency profile at the design's subset size, with the sign of a loss (Jiang, Zhang, Talwar and Mozer, ICML
-2021; survey equation 15 has minus this); close to Data-OOB (Kwon and Zou, ICML 2023). It is a loss, no influence: HIGH =
-atypical, hard or mislabelled; LOW = regular; zero has no meaning of its own. Needs losses on the training instances.
+2021; survey equation 15 has minus this); close to Data-OOB (Kwon and Zou, ICML 2023). It is a loss, no influence:
+HIGH = atypical, hard or mislabelled; LOW = regular; zero has no meaning of its own. Needs losses on the training
+instances.
 
 Standard error: s / sqrt(K_out), degrees of freedom K_out - 1. Where all held-out losses of an instance are the same
 value x, its variance is taken as if 3 more rows had lost 0 (rule of three): error sqrt(3) x / (K_out + 3).

@@ -3,9 +3,9 @@
     memorization[i] = mean of L[k](z_i) over rows k without i  -  mean of L[k](z_i) over rows k with i
 
 The diagonal of Downsampling or Banzhaf with the training set as test set (Feldman, STOC 2020; Feldman and Zhang,
-NeurIPS 2020; survey equation 4). High = the label can be had by heart only: mislabelled, atypical or rare. Needs losses on
-the training instances. Under `uniform` the bias against the leave-one-out form is of order 1/n, memorization of order
-1. State: 4 n numbers. Standard error: Welch's, see `welch`.
+NeurIPS 2020; survey equation 4). High = the label can be had by heart only: mislabelled, atypical or rare. Needs
+losses on the training instances. Under `uniform` the bias against the leave-one-out form is of order 1/n,
+memorization of order 1. State: 4 n numbers. Standard error: Welch's, see `welch`.
 """
 
 from dataclasses import dataclass

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimators.aggregators.columns import refuse_non_finite
 from estimators.aggregators.welch import SideSums
-from estimators.arrays import AnyArray, FloatArray, IntArray
+from estimators.arrays import FloatArray, IntArray
 from estimators.errors import MissingRows
 from estimators.retrains import EndRows, Retrains
 
@@ -58,13 +59,15 @@ def add_self_rows(state: SelfSums, retrains: Retrains, pivot: FloatArray) -> Sel
     return merged_self_sums(state, block)
 
 
-def own_losses(retrains: Retrains) -> AnyArray:
+def own_losses(retrains: Retrains) -> FloatArray:
     """Losses [K, n] on the training instances, float64; raises MissingRows where they were not kept."""
     if retrains.train_losses is None:
         raise MissingRows(
             "these retrains kept no losses on the training instances: set `train_losses: true` in the learner"
         )
-    return retrains.train_losses.astype(np.float64)
+    losses: FloatArray = retrains.train_losses.astype(np.float64)
+    refuse_non_finite(losses)
+    return losses
 
 
 def merged_self_sums(a: SelfSums, b: SelfSums) -> SelfSums:
