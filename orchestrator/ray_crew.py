@@ -14,7 +14,7 @@ import ray
 
 from orchestrator.errors import Problem, ResourceMissing
 from orchestrator.ray_health import HeadWatch
-from orchestrator.ray_nodes import Ask, in_words, largest_offer, nodes_up, room_for
+from orchestrator.ray_nodes import Ask, Node, in_words, largest_offer, nodes_up, room_for
 from orchestrator.worker_check import StoreProbe, problems_of
 from workers.actor import Setup, TrainerActor
 from workers.outcomes import ChunkTask
@@ -73,9 +73,9 @@ class Crew:
         self._ever_up = False
         self._began = time.monotonic()
         self._next_look = self._no_start_before = 0.0
-        self._head = HeadWatch(ray.get_runtime_context().gcs_address)
         _refuse_what_fits_nowhere(ask, wait_for_nodes)
         self._setup = ray.put(setup)
+        self._head = HeadWatch()
 
     def refs(self) -> list[ray.ObjectRef]:
         """What to wait for, of workers that start."""
@@ -87,14 +87,13 @@ class Crew:
         if now < self._next_look:
             return
         self._next_look = now + SECONDS_BETWEEN_LOOKS
-        if not self._head.answers():
-            return
+        nodes = self._head.nodes()
         if now >= self._no_start_before:
-            wanted = self._count or room_for(self._ask, nodes_up())
+            wanted = self._count or room_for(self._ask, nodes)
             for _ in range(wanted - len(self.up) - len(self.starting)):
                 self._start(now)
         if not self._ever_up and now - self._began > self._start_timeout:
-            raise self._not_placed(now - self._began)
+            raise self._not_placed(now - self._began, nodes)
 
     def _start(self, now: float) -> None:
         self._names += 1
@@ -160,9 +159,9 @@ class Crew:
         reason = "; ".join(problem.what for problem in problems)
         log.warning("%s did not start (%s); failure %d, pausing %.0f s", hand.name, reason, self._failed_starts, pause)
 
-    def _not_placed(self, seconds: float) -> ResourceMissing:
+    def _not_placed(self, seconds: float, nodes: list[Node]) -> ResourceMissing:
         asked = in_words(self._ask.amounts())
-        what = f"no worker has started in {seconds:.0f} s: one asks for {asked}; {largest_offer(self._ask, nodes_up())}"
+        what = f"no worker has started in {seconds:.0f} s: one asks for {asked}; {largest_offer(self._ask, nodes)}"
         return ResourceMissing(what, where="workers", mend="free the cluster, ask for less, or raise start_timeout")
 
     def dismiss(self, hand: Hand) -> None:
@@ -174,6 +173,7 @@ class Crew:
 
     def close(self) -> None:
         """End every worker."""
+        self._head.close()
         for hand in [*self.up, *self.starting]:
             end(hand)
         self.up.clear()

@@ -1,33 +1,49 @@
-"""Whether the cluster's head still answers: when it is gone, Ray ends every process after a minute without a word."""
+"""The nodes as the cluster's head last told them; when it is gone, Ray ends every process a minute later, wordless."""
 
-import socket
+import logging
+import threading
 import time
 
-from orchestrator.errors import ResourceMissing
+import ray
 
+from orchestrator.errors import ResourceMissing
+from orchestrator.ray_nodes import Node, nodes_up
+
+SECONDS_BETWEEN_QUESTIONS = 3.0
 SECONDS_OF_SILENCE = 25.0
-_SECONDS_TO_ANSWER = 2.0
+
+log = logging.getLogger(__name__)
 
 
 class HeadWatch:
-    """Tries the head's port before it is asked anything, since questions to a dead head block."""
+    """Asks the head for its nodes every few seconds, in a thread, since a question to a dead head never returns."""
 
-    def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._place = (host.strip("[]"), int(port))
-        self._answered = time.monotonic()
+    def __init__(self) -> None:
+        self._nodes = nodes_up()
+        self._told = time.monotonic()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="apportion-head-watch", daemon=True)
+        self._thread.start()
 
-    def answers(self) -> bool:
-        """Whether the port takes a connection now; raises ResourceMissing after 25 s in which it did not."""
-        try:
-            socket.create_connection(self._place, timeout=_SECONDS_TO_ANSWER).close()
-        except OSError as error:
-            if time.monotonic() - self._answered > SECONDS_OF_SILENCE:
-                raise self._gone(str(error)) from error
-            return False
-        self._answered = time.monotonic()
-        return True
+    def _ask(self) -> None:
+        while not self._closed.wait(SECONDS_BETWEEN_QUESTIONS):
+            try:
+                self._nodes, self._told = nodes_up(), time.monotonic()
+            except (ray.exceptions.RayError, RuntimeError, OSError) as error:
+                log.debug("the head does not tell its nodes: %s", error)
 
-    def _gone(self, reason: str) -> ResourceMissing:
-        what = f"the Ray cluster's head at {self._place[0]}:{self._place[1]} is gone: {reason}"
-        return ResourceMissing(what, where="cluster", mend="start the cluster again, then `apportion resume`")
+    def nodes(self) -> list[Node]:
+        """The nodes that were up a few seconds ago; raises ResourceMissing after 25 s of silence."""
+        silent = time.monotonic() - self._told
+        if silent > SECONDS_OF_SILENCE:
+            raise ResourceMissing(
+                f"the Ray cluster's head is gone: it has not answered for {silent:.0f} s",
+                where="cluster",
+                mend="start the cluster again, then `apportion resume`",
+            )
+        return self._nodes
+
+    def close(self) -> None:
+        """Ask no more; harmless twice."""
+        self._closed.set()
+        self._thread.join(timeout=2.0)

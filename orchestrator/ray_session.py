@@ -69,8 +69,8 @@ class PrivateSession:
 
 def read_environment_again() -> None:
     """Ray reads its mode and token when it is imported, which may be long before: let it look again."""
-    _raylet.Config.initialize("")
-    _raylet.AuthenticationTokenLoader.instance().reset_cache()
+    _raylet.Config.initialize("")  # type: ignore[attr-defined] # what Ray calls itself; not in its stubs
+    _raylet.AuthenticationTokenLoader.instance().reset_cache()  # type: ignore[attr-defined] # as above
 
 
 def _short_place() -> str:

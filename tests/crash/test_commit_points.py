@@ -1,7 +1,6 @@
 """A commit of a chunk, ended at each of its points: the store holds the chunk whole or not at all."""
 
 import multiprocessing
-import os
 import re
 import shutil
 import subprocess
@@ -33,7 +32,7 @@ class Killed(BaseException):
 
 
 def names_and_leftovers(folder):
-    entries = os.listdir(folder) if folder.is_dir() else []
+    entries = [path.name for path in folder.iterdir()]
     return sorted(name for name in entries if name[0] != "."), [name for name in entries if name[0] == "."]
 
 
