@@ -28,17 +28,19 @@ from estimators.influence import Influence
 from estimators.retrains import EndRows, Retrains
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WeightedSums:
     """Sums of x = loss less that of D, over all rows.
 
-    seen [2^n]: retrains of each subset. sums [n, c]: of omega_i(S) x. total, total_squares [c]: of x and x^2.
+    seen [2^n]: retrains of each subset. sums [n, c]: of omega_i(S) x. total, total_squares [c]: of x and x^2. lent: a
+    result holds this object, so the next update works on a copy.
     """
 
     seen: IntArray
     sums: FloatArray
     total: FloatArray
     total_squares: FloatArray
+    lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,17 @@ class ExactSemivalue:
         )
 
     def update(self, state: WeightedSums, retrains: Retrains) -> WeightedSums:
-        """Add a block of retrains."""
+        """Add a block of retrains, in place."""
+        state = self.merge(state, self.empty()) if state.lent else state
         x = with_mean(retrains.losses) - with_mean(self.ends.pivot()[None, :])[0]
         omega = self._omega(retrains.members)
-        seen, sums = state.seen.copy(), state.sums.copy()
-        np.add.at(seen, _numbers(retrains.members), 1)
+        np.add.at(state.seen, _numbers(retrains.members), 1)
         with one_blas_thread():
             for columns in column_blocks(x.shape[1]):
-                sums[:, columns] += omega.T @ x[:, columns]
-        return WeightedSums(seen, sums, state.total + x.sum(axis=0), state.total_squares + (x * x).sum(axis=0))
+                state.sums[:, columns] += omega.T @ x[:, columns]
+        state.total += x.sum(axis=0)
+        state.total_squares += (x * x).sum(axis=0)
+        return state
 
     def merge(self, a: WeightedSums, b: WeightedSums) -> WeightedSums:
         """Sums over both."""
@@ -75,10 +79,11 @@ class ExactSemivalue:
 
     def finish(self, state: WeightedSums) -> Influence:
         """Influence [n, n_test]; NaN unless every subset was seen equally often."""
+        state.lent = True
         n, columns = state.sums.shape
-        noise = self._noise(state)
+        noise, times = self._noise(state), _times(state.seen)
         return assembled_influence(
-            lambda part: self._estimates(state, noise, part),
+            lambda part: self._estimates(state, noise, times, part),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),
@@ -100,16 +105,15 @@ class ExactSemivalue:
         everywhere = unvaried_or_variance(state.total_squares, state.total, rows, rows=rows)
         return seed_noise(self.ends, everywhere, squares=np.zeros_like(everywhere), more=0)
 
-    def _estimates(self, state: WeightedSums, noise: SeedNoise, columns: slice) -> Estimates:
-        times = int(state.seen.min())
+    def _estimates(self, state: WeightedSums, noise: SeedNoise, times: int, columns: slice) -> Estimates:
         shape = state.sums[:, columns].shape
-        if times == 0 or times < state.seen.max():
+        if not times:
             return Estimates(np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape))
         weight = squared_weight_sum(self.p)
         errors = np.sqrt(noise.variance[columns] * weight / times)
         # by Cauchy and Schwarz no sum has terms larger than this: a null player's value is 0, not a bit beside it
         scale = np.sqrt(weight * times * state.total_squares[columns])
-        rounding = np.abs(state.sums[:, columns]) <= slack(int(state.seen.sum())) * scale
+        rounding = np.abs(state.sums[:, columns]) <= slack(times * len(state.seen)) * scale
         return Estimates(
             values=np.where(rounding | noise.unvaried[columns], 0.0, -state.sums[:, columns] / times),
             standard_errors=np.broadcast_to(errors, shape),
@@ -122,6 +126,11 @@ class ExactSemivalue:
         if missing:
             return (f"{missing} of {len(state.seen)} subsets are missing: exact values need them all",)
         return noise_notes(self.ends)
+
+
+def _times(seen: IntArray) -> int:
+    """How often each subset was seen; 0 where it is not equally often."""
+    return int(seen.min()) if seen.min() == seen.max() else 0
 
 
 def _numbers(members: BoolArray) -> IntArray:
