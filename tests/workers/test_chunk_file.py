@@ -95,7 +95,7 @@ def test_the_name_says_chunk_rows_and_content():
         ".0000001-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet",
         "../0000001-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet",
         "0000001-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet\n",
-        "٠٠٠٠٠٠١-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet",
+        "\u0660\u0660\u0660\u0660\u0660\u0660\u0661-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet",
     ],
 )
 def test_other_names_are_no_chunks(name):
@@ -126,6 +126,13 @@ def test_a_failed_row_has_its_reason_its_attempts_and_no_number():
     assert table["loss_cross_entropy"].combine_chunks().flatten().null_count == head.n_test
 
 
+def opened(content, name):
+    try:
+        return decode_keys(io.BytesIO(content), name=name)
+    except ChunkError:
+        return None
+
+
 def test_two_hundred_flipped_bits_are_all_found():
     name, content = named_example(6, n_test=40)
     whole = decode_keys(content, name=name)
@@ -138,11 +145,8 @@ def test_two_hundred_flipped_bits_are_all_found():
             decode(bytes(damaged), name=name)
         with pytest.raises(ChunkError, match=name):
             decode_losses(bytes(damaged), "cross_entropy", name=name)
-        try:
-            keys = decode_keys(io.BytesIO(damaged), name=name)
-        except ChunkError as error:
-            assert str(error).startswith(name)
-        else:
+        keys = opened(bytes(damaged), name)
+        if keys is not None:
             unnoticed_on_opening += 1
             assert keys.keys == whole.keys
             assert keys.failures == whole.failures

@@ -1,5 +1,6 @@
 """Chunks in a folder: whole files, never overwritten, and errors that say how to mend."""
 
+import errno
 import os
 import shutil
 import stat
@@ -46,9 +47,13 @@ HOSTILE = [
     "a" * 201,
     "<script>",
     "'",
-    "‮abc",
+    "\u202eabc",
     "a.parquet\n",
 ]
+
+
+def entries(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ def test_putting_it_twice_is_harmless_and_another_content_is_refused(store):
         with pytest.raises(StoreError, match=r"EEXIST[\s\S]*move it"):
             store.put(NAME, other)
     assert store.get(NAME) == b"content"
-    assert os.listdir(store.folder) == [NAME]
+    assert entries(store.folder) == [NAME]
 
 
 def test_whoever_comes_second_between_look_and_link_does_not_overwrite(tmp_path):
@@ -102,7 +107,7 @@ def test_whoever_comes_second_between_look_and_link_does_not_overwrite(tmp_path)
             with pytest.raises(expected):
                 write_whole(path, second, fault=race)
         assert path.read_bytes() == b"first"
-        assert os.listdir(tmp_path) == [NAME]
+        assert entries(tmp_path) == [NAME]
 
 
 def test_a_file_system_without_links_gets_a_rename(tmp_path, monkeypatch):
@@ -115,7 +120,7 @@ def test_a_file_system_without_links_gets_a_rename(tmp_path, monkeypatch):
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / NAME, b"other")
     assert (tmp_path / NAME).read_bytes() == b"content"
-    assert os.listdir(tmp_path) == [NAME]
+    assert entries(tmp_path) == [NAME]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -123,7 +128,7 @@ def test_hostile_names_are_refused(store, name, tmp_path):
     for use in (lambda: store.put(name, b"x"), lambda: store.get(name), lambda: store.open(name)):
         with pytest.raises(StoreError):
             use()
-    assert os.listdir(tmp_path) == []
+    assert entries(tmp_path) == []
 
 
 def test_a_link_in_the_store_is_neither_listed_nor_written_through(store, tmp_path):
@@ -161,7 +166,7 @@ def test_leftovers_of_killed_writers_are_not_listed_and_go_after_an_hour(store):
     os.utime(store.folder / "plan.json", (long_ago, long_ago))
     assert store.names() == ["plan.json"]
     FolderStore(store.folder).put(NAME, b"content")
-    assert sorted(os.listdir(store.folder)) == sorted([NAME, fresh.name, "plan.json"])
+    assert entries(store.folder) == sorted([NAME, fresh.name, "plan.json"])
     assert sweep(store.folder, older_than=-1) == 1
 
 
@@ -186,7 +191,7 @@ def test_addresses_of_no_known_store_are_refused(address, tmp_path, monkeypatch)
 
 def test_opening_a_store_touches_nothing(tmp_path):
     open_chunk_store(str(tmp_path / "chunks")).names()
-    assert os.listdir(tmp_path) == []
+    assert entries(tmp_path) == []
 
 
 @contextmanager
@@ -204,6 +209,11 @@ def small_disk(folder, options):
         subprocess.run(["umount", str(folder)], timeout=10, check=True)
 
 
+def fill_up(store, content):
+    for number in range(20):
+        store.put(f"{number:07d}-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet", content)
+
+
 @pytest.mark.skipif(shutil.which("mount") is None, reason="no mount command")
 def test_a_full_disk_leaves_nothing_behind_and_goes_on_when_there_is_room(tmp_path):
     with small_disk(tmp_path / "disk", "size=1m") as disk:
@@ -212,12 +222,10 @@ def test_a_full_disk_leaves_nothing_behind_and_goes_on_when_there_is_room(tmp_pa
         content = os.urandom(120_000)
         for fill in (850_000, 900_000, 950_000, 1_000_000, 1_040_000):
             filler.write_bytes(b"x" * fill)
-            store._swept = False
             with pytest.raises(StoreError, match=r"ENOSPC[\s\S]*make room"):
-                for number in range(20):
-                    store.put(f"{number:07d}-aaaaaaaaaaaa-bbbbbbbbbbbb.parquet", content)
+                fill_up(store, content)
             assert all(store.get(name) == content for name in store.names())
-            assert not [name for name in os.listdir(store.folder) if name.startswith(".")]
+            assert not [name for name in entries(store.folder) if name.startswith(".")]
             filler.unlink()
             for name in store.names():
                 (store.folder / name).unlink()
@@ -238,17 +246,16 @@ def test_a_read_only_store_is_read_and_says_why_it_is_not_written(tmp_path):
             FolderStore(disk / "other").put("plan.json", b"{}")
 
 
-@pytest.mark.parametrize(
-    ("code", "word"), [(28, "ENOSPC"), (5, "EIO"), (13, "EACCES"), (122, "EDQUOT"), (116, "ESTALE")]
-)
+@pytest.mark.parametrize("word", ["ENOSPC", "EIO", "EACCES", "EDQUOT", "ESTALE"])
 @pytest.mark.parametrize("point", POINTS[1:4])
-def test_an_error_of_the_disk_at_any_moment_leaves_nothing_behind(tmp_path, code, word, point):
+def test_an_error_of_the_disk_at_any_moment_leaves_nothing_behind(tmp_path, word, point):
     def fail(here):
         if here == point:
+            code = getattr(errno, word)
             raise OSError(code, os.strerror(code))
 
     store = FolderStore(tmp_path / "chunks", fault=fail)
     with pytest.raises(StoreError, match=word):
         store.put(NAME, b"content")
-    assert os.listdir(store.folder) == []
+    assert entries(store.folder) == []
     FolderStore(store.folder).put(NAME, b"content")
