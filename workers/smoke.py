@@ -22,6 +22,8 @@ from workers.membership_check import check_membership
 from workers.row_losses import RowLosses, row_losses
 
 HALF, OTHER_SEED, FULL, EMPTY = range(4)
+SMALL = 4
+"""Retrains together in the checks themselves; one group of K is trained for its time."""
 MOST_NOTES = 3
 COARSE = (
     "a half of the training set and all of it give equal losses, which are 0 or 1: whether `members` matters could not"
@@ -59,24 +61,34 @@ class _Rows:
 def smoke_retrain(learner: Learner, data: Dataset, remake: Callable[[Dataset], Learner], seed: int) -> SmokeReport:
     """Retrain on a half of the training set, on all of it and on none, and check what the learner declares.
 
-    remake: the same learner on another data set of the same shapes. About seven retrains where they are looped, four
-    groups of K where they go together.
+    remake: the same learner on another data set of the same shapes. Costs about seven retrains where they are looped,
+    four groups of four and one of K where they go together.
 
     Raises:
         LearnerError: a law is broken: which, where, by how much, and how to mend it.
     """
-    rows = _rows(learner, data.n, seed)
+    few = min(SMALL, learner.together)
+    small, rows = learner.with_together(few), _rows(SMALL, data.n, seed)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        first = _trained(learner, rows)
-        _check_losses(learner, first, rows)
-        again, seconds = _repeated(learner, rows)
+        first = _trained(small, rows)
+        _check_losses(small, first, rows)
+        again, seconds = _repeated(small, rows)
         found = [row_losses(first, row) for row in range(len(rows.names))]
         _check_repeat(found, again)
         notes = [*_check_seeds(learner, found), *_check_members(found, data.n)]
-        notes += check_membership(remake, data, rows.members[HALF], rows.seeds[HALF], found[HALF], learner.traits)
+        notes += check_membership(
+            lambda other: remake(other).with_together(few),
+            data,
+            rows.members[HALF],
+            rows.seeds[HALF],
+            found[HALF],
+            learner.traits,
+        )
+        if learner.together > SMALL:
+            seconds = _seconds_together(learner, _rows(learner.together, data.n, seed))
     return SmokeReport(
-        losses=learner.losses,
+        losses=small.losses,
         train_losses=first.train is not None,
         traits=learner.traits,
         numeric_class=learner.numeric_class,
@@ -86,8 +98,7 @@ def smoke_retrain(learner: Learner, data: Dataset, remake: Callable[[Dataset], L
     )
 
 
-def _rows(learner: Learner, n: int, seed: int) -> _Rows:
-    count = max(4, learner.together)
+def _rows(count: int, n: int, seed: int) -> _Rows:
     random = generator("smoke", seed)
     members = np.zeros((count, n), dtype=np.bool_)
     for row in members:
@@ -97,7 +108,7 @@ def _rows(learner: Learner, n: int, seed: int) -> _Rows:
     seeds = np.full(count, derive_seed("smoke", seed, 0), dtype=np.uint64)
     seeds[OTHER_SEED] = derive_seed("smoke", seed, 1)
     names = ["a half of the training set", "the same half, another seed", "the whole training set", "the empty subset"]
-    names += ["a half of the training set"] * (count - 4)
+    names += ["a half of the training set"] * (count - len(names))
     return _Rows(members, seeds, tuple(names))
 
 
@@ -153,6 +164,12 @@ def _repeated(learner: Learner, rows: _Rows) -> tuple[list[RowLosses], float]:
     losses = learner.retrain(rows.members[:count], rows.seeds[:count])
     seconds = (time.monotonic() - began) / count
     return [row_losses(losses, row) for row in range(count)], seconds
+
+
+def _seconds_together(learner: Learner, rows: _Rows) -> float:
+    began = time.monotonic()
+    _trained(learner, rows)
+    return (time.monotonic() - began) / len(rows.names)
 
 
 def _check_repeat(first: list[RowLosses], again: list[RowLosses]) -> None:
