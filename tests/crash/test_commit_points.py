@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
-from chunk_examples import named_example, put_example
+from chunk_examples import PRINTS, example, named_example, put_example
 
-from workers.chunk_file import decode, decode_keys
+from orchestrator.loss_store import LossStore
+from orchestrator.plan import RowId
+from workers.chunk_file import decode
 from workers.stores.folder import FolderStore
 from workers.whole_file import POINTS
 
@@ -110,31 +113,41 @@ def test_the_file_is_flushed_before_it_gets_its_name_and_the_folder_after(tmp_pa
     ]
 
 
-def write_chunks(folder, count, begun):
+CHUNKS = 100
+
+
+def write_chunks(folder, begun):
     store = FolderStore(folder)
     begun.set()
-    for number in range(count):
+    for number in range(CHUNKS):
         put_example(store, 8, n_test=400, chunk=number)
 
 
-def test_a_reader_beside_a_writer_never_sees_a_part_of_a_chunk(tmp_path):
-    folder = tmp_path / "chunks"
-    store = FolderStore(folder)
+@pytest.fixture
+def writer(tmp_path):
     spawn = multiprocessing.get_context("spawn")
     begun = spawn.Event()
-    writer = spawn.Process(target=write_chunks, args=(folder, 150, begun))
-    writer.start()
+    process = spawn.Process(target=write_chunks, args=(tmp_path / "chunks", begun))
+    process.start()
     assert begun.wait(60)
-    seen, loops, end = [], 0, time.monotonic() + 60
-    while (writer.is_alive() or loops < 3) and time.monotonic() < end:
-        names = store.names()
-        assert {*seen} <= {*names}, "what was there stays there"
-        for name in {*names} - {*seen}:
-            decode(store.get(name), name=name)
-            with store.open(name) as file:
-                decode_keys(file, name=name)
-        seen, loops = names, loops + 1
-    writer.join(10)
-    assert writer.exitcode == 0
-    assert len(store.names()) == 150
+    yield process
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_a_reader_beside_a_writer_sees_a_prefix_of_whole_chunks(tmp_path, writer):
+    bodies = [example(8, n_test=400, chunk=number)[1] for number in range(CHUNKS)]
+    rows = [RowId(key, 0) for body in bodies for key in body.keys]
+    losses = np.concatenate([body.losses["cross_entropy"] for body in bodies])
+    store = LossStore({"c": FolderStore(tmp_path / "chunks")}, PRINTS, n=11, n_test=400)
+    stored, loops, end = 0, 0, time.monotonic() + 60
+    while stored < len(rows) and time.monotonic() < end:
+        store.refresh()
+        missing = store.missing(rows)
+        assert missing == [*range(len(rows) - len(missing), len(rows))], "a prefix is there"
+        assert stored <= len(rows) - len(missing), "what was there stays there"
+        stored, loops = len(rows) - len(missing), loops + 1
+        assert stored % 8 == 0
+        assert np.array_equal(store.read(rows[:stored], "cross_entropy").losses, losses[:stored])
+    assert stored == len(rows)
     assert loops > 3

@@ -57,7 +57,7 @@ def test_an_empty_store_misses_everything(folder):
     assert store.missing([RowId(b"a" * 16, 0)]) == [0]
     assert store.failed([RowId(b"a" * 16, 0)]) == {}
     assert store.read([], "cross_entropy").losses.shape == (0, N_TEST)
-    with pytest.raises(StoreRefused, match=f"{b'a'.hex() * 16}.*not in the store"):
+    with pytest.raises(StoreRefused, match=rf"{b'a'.hex() * 16}.*not in the store"):
         store.read([RowId(b"a" * 16, 0)], "cross_entropy")
 
 
@@ -199,7 +199,7 @@ def test_a_newer_format_is_refused_naming_both_and_touching_nothing(folder, monk
         newer.setattr("workers.chunk_schema.FORMAT_VERSION", 2)
         put_example(folder, format_version=2)
     before = folder.names()
-    with pytest.raises(StoreRefused, match="format 2.*up to format 1"):
+    with pytest.raises(StoreRefused, match=r"format 2.*up to format 1"):
         opened(folder)
     assert folder.names() == before
 
@@ -207,7 +207,7 @@ def test_a_newer_format_is_refused_naming_both_and_touching_nothing(folder, monk
 def test_a_loss_that_is_not_kept_is_said_to_be(folder):
     _, body = put_example(folder, train_losses=())
     store = opened(folder)
-    with pytest.raises(StoreRefused, match="zero_one.*cross_entropy"):
+    with pytest.raises(StoreRefused, match=r"zero_one.*cross_entropy"):
         store.read(ids(body), "zero_one")
     with pytest.raises(StoreRefused, match="train_loss"):
         store.read(ids(body), "cross_entropy", with_train=True)

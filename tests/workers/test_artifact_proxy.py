@@ -1,4 +1,4 @@
-"""Chunks behind an artifact proxy, against a server that misbehaves on purpose (MLflow's own: test_artifact_proxy_mlflow)."""
+"""Chunks behind an artifact proxy that misbehaves on purpose; MLflow's own is in test_artifact_proxy_mlflow."""
 
 import json
 import random
@@ -126,7 +126,7 @@ def test_a_chunk_comes_back_and_is_listed(proxy):
     store.put("plan.json", b"{}")
     assert store.names() == sorted([name, "plan.json"])
     assert store.get(name) == content
-    assert [*proxy.files][0] == f"{ROUTE}/1/run/artifacts/chunks/{name}"
+    assert next(iter(proxy.files)) == f"{ROUTE}/1/run/artifacts/chunks/{name}"
 
 
 def test_its_address_opens_it_again_on_a_server_below_a_path_too(proxy):
@@ -325,7 +325,7 @@ def test_keys_are_read_from_a_part_of_the_file_where_the_server_gives_parts(prox
         assert file.seek(0, 2) == len(content)
     assert keys.keys == decode(content, name=name).rows.keys
     assert len(content) > 500_000
-    assert [call[2].get("Range") for call in proxy.seen][0] == "bytes=-65536"
+    assert proxy.seen[0][2].get("Range") == "bytes=-65536"
     assert len(proxy.seen) == (2 if ranges else 1)
 
 
