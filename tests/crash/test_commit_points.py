@@ -135,19 +135,21 @@ def writer(tmp_path):
     assert process.exitcode == 0
 
 
-def test_a_reader_beside_a_writer_sees_a_prefix_of_whole_chunks(tmp_path, writer):
+def test_a_reader_beside_a_writer_sees_whole_chunks_and_ever_more_of_them(tmp_path, writer):
     bodies = [example(8, n_test=400, chunk=number)[1] for number in range(CHUNKS)]
     rows = [RowId(key, 0) for body in bodies for key in body.keys]
     losses = np.concatenate([body.losses["cross_entropy"] for body in bodies])
     store = LossStore({"c": FolderStore(tmp_path / "chunks")}, PRINTS, n=11, n_test=400)
-    stored, loops, end = 0, 0, time.monotonic() + 60
-    while stored < len(rows) and time.monotonic() < end:
+    before, loops, end = np.zeros(CHUNKS, dtype=bool), 0, time.monotonic() + 60
+    while not before.all() and time.monotonic() < end:
         store.refresh()
-        missing = store.missing(rows)
-        assert missing == [*range(len(rows) - len(missing), len(rows))], "a prefix is there"
-        assert stored <= len(rows) - len(missing), "what was there stays there"
-        stored, loops = len(rows) - len(missing), loops + 1
-        assert stored % 8 == 0
-        assert np.array_equal(store.read(rows[:stored], "cross_entropy").losses, losses[:stored])
-    assert stored == len(rows)
+        there = np.ones(len(rows), dtype=bool)
+        there[store.missing(rows)] = False
+        chunks = there.reshape(CHUNKS, 8)
+        assert (chunks.all(axis=1) == chunks.any(axis=1)).all(), "a chunk is there whole or not at all"
+        assert there[np.repeat(before, 8)].all(), "what was there stays there"
+        asked = [row for row, stored in zip(rows, there, strict=True) if stored]
+        assert np.array_equal(store.read(asked, "cross_entropy").losses, losses[there])
+        before, loops = chunks.all(axis=1), loops + 1
+    assert before.all()
     assert loops > 3
