@@ -93,9 +93,7 @@ class LeaveOneOutValues:
         )
 
     def _pivot(self) -> FloatArray:
-        # replicates of a deterministic learner agree, and the first is exact where their mean may be off by a bit
-        full: FloatArray = self.ends.full[0] if self.ends.deterministic else self.ends.pivot()
-        pivot: FloatArray = with_mean(full[None, :])[0]
+        pivot: FloatArray = with_mean(self.ends.pivot()[None, :])[0]
         return pivot
 
     def _noise(self, state: LeaveOneOutSums) -> SeedNoise:

@@ -193,6 +193,20 @@ def test_leave_one_out_of_all_ones_against_zeros_is_not_certain_without_doubt():
     assert (result.standard_errors > 0.3).all()
 
 
+@pytest.mark.parametrize("replicates", [2, 3, 7, 16])
+@pytest.mark.parametrize(("value", "design_name"), [("leave_one_out", "leave_one_out"), ("shapley", "exhaustive")])
+def test_a_stochastic_learners_loss_that_never_varies_is_zero_whatever_the_mean_of_replicates_rounds_to(
+    value, design_name, replicates
+):
+    design = design_of(design_name, 6)
+    members = design.draws(0, design.draw_count)
+    ends = EndRows(full=np.full((replicates, 2), 0.1), empty=np.full(2, 0.1), deterministic=False)
+    result = aggregate(aggregator_of(value, design, ends), [Retrains(members, np.full((len(members), 2), 0.1))])
+    assert not result.values.any()
+    assert not result.mean.certain().any()
+    assert not result.certain().any()
+
+
 def test_replicates_of_each_subset_sharpen_the_error_of_leave_one_out():
     game, design, rng = random_game(6, 2, seed=2), design_of("leave_one_out", 6), np.random.default_rng(1)
     members = np.repeat(design.draws(0, 6), 5, axis=0)

@@ -135,6 +135,7 @@ def test_a_result_stays_what_it_was_when_its_state_goes_on(value, design):
     state = aggregator.update(state, second)
     late = aggregate(aggregator, [second])
     assert_same_to_rounding(early + late, aggregator.finish(state))
+    assert (early + late).retrains == len(rows.members)
 
 
 @pytest.mark.parametrize(("value", "design"), [case for case in CASES if case[1] in {"uniform", "bernoulli"}])
