@@ -5,7 +5,7 @@ from typing import Final
 
 from workers.errors import DeviceError
 
-CPU_WORKING_SET: Final = 24 * 2**20
+CPU_WORKING_SET: Final = 48 * 2**20
 CPU_MOST: Final = 128
 CUDA_MOST: Final = 4096
 MEMORY_SHARE: Final = {"cpu": 0.125, "cuda": 0.5}

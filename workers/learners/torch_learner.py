@@ -15,12 +15,12 @@ from workers.learner_specs import TorchSpec
 from workers.learners.torch_batches import batch_width
 from workers.learners.torch_data import as_inputs, torch_data
 from workers.learners.torch_looped import LoopedTrainer
-from workers.learners.torch_losses import kept_losses
 from workers.learners.torch_module import ModuleFactory, checked_class
-from workers.learners.torch_numerics import bits_depend_on_together, numeric_class
+from workers.learners.torch_numerics import bits_depend_on, numeric_class
 from workers.learners.torch_setting import Trainer, TrainingSetting
 from workers.learners.torch_together import TogetherTrainer
 from workers.learners.torch_trial import trial
+from workers.losses import kept_losses
 
 
 class TorchLearner:
@@ -32,7 +32,8 @@ class TorchLearner:
     single instance is left out). Initial parameters: the module constructed with PyTorch's generator seeded by the
     retrain's seed. The empty subset gives the untrained model.
 
-    Row k depends on (members[k], seeds[k]) alone, in every bit for a given numeric class.
+    Row k depends on (members[k], seeds[k]) alone, in every bit for a given numeric class; where a model keeps its bits
+    for one K only, or not even then, the numeric class says so.
 
     together: K, over `spec.together`. device: over `spec.device` unless "auto".
 
@@ -65,7 +66,7 @@ class TorchLearner:
         self._setting = self._make_setting()
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
-        self._bits_depend = isinstance(self._trainer, TogetherTrainer) and bits_depend_on_together(self._trainer)
+        self._bits_depend = bits_depend_on(self._trainer) if isinstance(self._trainer, TogetherTrainer) else ""
 
     def _make_setting(self) -> TrainingSetting:
         return TrainingSetting(

@@ -1,37 +1,9 @@
 """Losses of networks, on any leading shape `[..., B]`: the gradient that trains, and the losses that are kept."""
 
-from collections.abc import Mapping
-from typing import Final
-
 import torch
 from torch import Tensor
 
 from workers.dataset import Task
-from workers.errors import LearnerError
-
-OFFERED: Final[Mapping[Task, tuple[str, ...]]] = {
-    "classification": ("cross_entropy", "zero_one", "margin"),
-    "regression": ("squared_error", "absolute_error"),
-}
-DEFAULT: Final[Mapping[Task, tuple[str, ...]]] = {
-    "classification": ("cross_entropy", "zero_one"),
-    "regression": ("squared_error",),
-}
-
-
-def kept_losses(asked: tuple[str, ...], task: Task) -> tuple[str, ...]:
-    """The losses a learner keeps: those asked for, or the task's default.
-
-    Raises:
-        LearnerError: a loss that the task does not have, or one named twice.
-    """
-    unknown = [name for name in asked if name not in OFFERED[task]]
-    if unknown:
-        offered = ", ".join(OFFERED[task])
-        raise LearnerError(f"losses: {', '.join(unknown)} cannot be kept for {task}; choose among {offered}")
-    if len(set(asked)) < len(asked):
-        raise LearnerError(f"losses: a name stands twice in {', '.join(asked)}")
-    return asked or DEFAULT[task]
 
 
 def training_gradient(task: Task, outputs: Tensor, labels: Tensor, coefficients: Tensor) -> Tensor:

@@ -6,18 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workers.learners.torch_stack import Stack
+from estimators.arrays import BoolArray, SeedArray
 from workers.learners.torch_together import TogetherTrainer
 
 PROBE_STEPS = 2
 
 
-def numeric_class(device: str, precision: str, *, together: int, bits_depend: bool) -> str:
+def numeric_class(device: str, precision: str, *, together: int, bits_depend: str) -> str:
     """Everything besides a retrain's subset and seed that may move a bit of its losses, in words."""
     parts = [f"torch {torch.__version__}", _device_class(device), precision, f"threads {torch.get_num_threads()}"]
     parts.append("looped" if together == 1 else "together")
-    if bits_depend:
-        parts.append(f"K {together}")
+    if bits_depend and together > 1:
+        parts.append(f"{bits_depend}: K = {together}")
     return ", ".join(parts)
 
 
@@ -28,28 +28,39 @@ def _device_class(device: str) -> str:
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
-def bits_depend_on_together(trainer: TogetherTrainer) -> bool:
-    """Whether a short retrain alone (K = 1) and at the last of K places among others differ in any bit.
+def bits_depend_on(trainer: TogetherTrainer) -> str:
+    """What else may move a bit of a retrain's losses, from a short try: "", "K", or "K and place".
 
-    Linear layers, LayerNorm, embeddings and elementwise functions keep their bits; grouped convolutions need not.
+    The same retrain runs at the first and at the last of K places among others, and with another K. Linear layers,
+    LayerNorm, embeddings and elementwise functions keep their bits; grouped convolutions depend on K.
     """
     setting = dataclasses.replace(trainer.setting, spec=dataclasses.replace(trainer.setting.spec, epochs=1))
     n = setting.data.n
     count = min(n, PROBE_STEPS * setting.spec.batch_size - setting.spec.batch_size // 2)
+    starts = np.arange(trainer.together)
     members = np.zeros((trainer.together, n), dtype=np.bool_)
-    for k, row in enumerate(members):
-        row[(np.arange(count) + (trainer.together - 1 - k)) % n] = True
-    seeds = np.arange(trainer.together, dtype=np.uint64)
-    alone = dataclasses.replace(trainer, setting=setting, together=1)
+    for row, start in zip(members, starts, strict=True):
+        row[(np.arange(count) + start) % n] = True
+    seeds = starts.astype(np.uint64)
     among = dataclasses.replace(trainer, setting=setting)
-    one, many = alone.trained(members[-1:], seeds[-1:]), among.trained(members, seeds)
-    if not torch.equal(one.flat[-1], many.flat[-1]):
-        return True
-    rows = slice(0, setting.evaluation_rows)
-    return not torch.equal(_first_losses(alone, one, rows), _first_losses(among, many, rows))
+    first = _outcome(among, members, seeds, 0)
+    if not _same(first, _outcome(among, members[::-1], seeds[::-1], -1)):
+        return "K and place"
+    few = 2 if trainer.together > 2 else 3
+    rows = np.arange(few) % trainer.together
+    fewer = dataclasses.replace(among, together=few)
+    return "" if _same(first, _outcome(fewer, members[rows], seeds[rows], 0)) else "K"
 
 
-def _first_losses(trainer: TogetherTrainer, state: Stack, rows: slice) -> Tensor:
+def _outcome(trainer: TogetherTrainer, members: BoolArray, seeds: SeedArray, row: int) -> list[Tensor]:
+    """Parameters and first losses of one of the models after training."""
     data = trainer.setting.data
-    losses = trainer.losses(state, data.test_features[rows], data.test_labels[rows])
-    return torch.stack([values[-1] for values in losses.values()])
+    state = trainer.trained(members, seeds)
+    part = slice(0, trainer.setting.evaluation_rows)
+    losses = trainer.losses(state, data.test_features[part], data.test_labels[part])
+    return [state.flat[row], *(values[row] for values in losses.values())]
+
+
+def _same(one: list[Tensor], other: list[Tensor]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(bool(((a == b) | (a.isnan() & b.isnan())).all()) for a, b in pairs)
