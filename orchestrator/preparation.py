@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from estimators.designs import make_design
 from estimators.designs.protocol import Design
-from estimators.registry import VALUES, value_method
 from orchestrator.checks import load_checked
+from orchestrator.checks_campaigns import values_of
 from orchestrator.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
 from orchestrator.job import CampaignSpec, Job, UntilBudget
@@ -70,7 +70,7 @@ def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
         code=code,
         fingerprints=fingerprints(loaded, job.learner, code),
         campaigns=campaigns,
-        values=job.values or _values_that_fit(campaigns),
+        values=values_of(job, [each.design for each in campaigns]),
     )
 
 
@@ -114,6 +114,3 @@ def _draws(spec: CampaignSpec, design: Design) -> int:
         return design.draw_count
     return design.least_draws if spec.retrains is None else spec.retrains
 
-
-def _values_that_fit(campaigns: tuple[PlannedCampaign, ...]) -> tuple[str, ...]:
-    return tuple(name for name in VALUES if any(not value_method(name).accepts(each.design) for each in campaigns))

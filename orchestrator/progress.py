@@ -31,7 +31,7 @@ class ProgressLine:
         parts = [f"{self.campaign}: {self.done:,} of {self.planned:,} retrains ({share:.0%})"]
         if self.rate > 0:
             parts.append(f"{self.rate:.3g}/s")
-            parts.append(f"{duration((self.planned - self.done) / self.rate)} left")
+            parts += [f"{duration((self.planned - self.done) / self.rate)} left"] if self.done < self.planned else []
         parts.append(f"{self.failures} failed")
         if self.note:
             parts.append(self.note)
@@ -71,7 +71,7 @@ class Screen:
         if self._moving:
             self._stream.write("\r\x1b[2K" + line.text()[:200])
             self._open_line = True
-        elif now - self._last >= SECONDS_BETWEEN_LOG_LINES:
+        elif line.done < line.planned and now - self._last >= SECONDS_BETWEEN_LOG_LINES:
             self._stream.write(line.text() + "\n")
             self._last = now
         self._stream.flush()

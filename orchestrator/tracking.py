@@ -59,6 +59,9 @@ class CampaignRun:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
 
+# Without the kind, MLflow's pages take an experiment for one of language models.
+_EXPERIMENT = {KIND: "job", "mlflow.experimentKind": "custom_model_development"}
+
 
 class Tracker:
     """One job's experiment. Every method raises ResourceMissing where the store does not answer."""
@@ -248,7 +251,7 @@ def _new_experiment(client: Any, place: Place, experiment: str) -> Any:
         place.artifacts.mkdir(parents=True, exist_ok=True, mode=0o700)
         location = place.artifacts.as_uri()
     try:
-        client.create_experiment(experiment, artifact_location=location, tags={KIND: "job"})
+        client.create_experiment(experiment, artifact_location=location, tags=_EXPERIMENT)
     except MlflowException as error:
         # Another driver was quicker: names are unique, so that one's is ours.
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
