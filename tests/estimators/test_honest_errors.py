@@ -232,6 +232,22 @@ def test_leave_one_out_refuses_rows_of_another_size():
         )
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_error_of_exact_values_is_the_noise_of_d_through_the_weights_of_all_subsets(times):
+    game, design = random_game(4, 3, seed=4), design_of("exhaustive", 4)
+    ends = stochastic_ends(game, 0.3, 5, np.random.default_rng(2))
+    rows = game.retrains(np.tile(design.draws(0, 16), (times, 1)))
+    result = aggregate(aggregator_of("shapley", design, ends), [rows])
+    # by size of the subset that i joins: 1, 3, 3, 1 subsets of weight 1/4, 1/12, 1/12, 1/4, each in two differences
+    weights = 2 * (1 / 16 + 3 / 144 + 3 / 144 + 1 / 16)
+    expected = np.sqrt(weights * ends.full.var(axis=0, ddof=1) / times)
+    np.testing.assert_allclose(result.standard_errors, np.broadcast_to(expected, (4, 3)), rtol=1e-12)
+    np.testing.assert_allclose(
+        result.mean.standard_errors, np.sqrt(weights * ends.full.mean(axis=1).var(ddof=1) / times), rtol=1e-12
+    )
+    assert (result.degrees_of_freedom == 4).all()
+
+
 @pytest.mark.parametrize("value", ["shapley", "banzhaf"])
 def test_exact_values_are_unknown_until_every_subset_is_there(value):
     game, design = random_game(5, 2, seed=3), design_of("exhaustive", 5)
