@@ -17,7 +17,7 @@ def numeric_class(device: str, precision: str, *, together: int, bits_depend: st
     parts = [f"torch {torch.__version__}", _device_class(device), precision, f"threads {torch.get_num_threads()}"]
     parts.append("looped" if together == 1 else "together")
     if bits_depend and together > 1:
-        parts.append(f"{bits_depend}: K = {together}")
+        parts.append(f"bits by {bits_depend}, K = {together}")
     return ", ".join(parts)
 
 
