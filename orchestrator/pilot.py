@@ -122,7 +122,9 @@ def _errors(
             spread = float(np.mean(_deviation(pairs)))
             mean = spread if method.per_instance else float(_deviation(test_losses.mean(axis=1, keepdims=True))[0])
             predicted = [
-                method.standard_error(each, n=prepared.loaded.dataset.n, retrains=campaign.draws, design=campaign.design)
+                method.standard_error(
+                    each, n=prepared.loaded.dataset.n, retrains=campaign.draws, design=campaign.design
+                )
                 for each in (spread, mean)
             ]
             found.append(ExpectedError(value, loss, predicted[0], predicted[1]))

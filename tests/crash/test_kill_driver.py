@@ -63,9 +63,9 @@ def job_in(folder: Path, address: str, template: Path) -> Path:
 
 def start(command: str, job: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "COUNTS": str(job.parent / "counts"), "OMP_NUM_THREADS": "1"}
-    log = (job.parent / "log.txt").open("ab")
     words = [sys.executable, "-m", "orchestrator", command, str(job)]
-    return subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=job.parent, start_new_session=True)
+    with (job.parent / "log.txt").open("ab") as log:
+        return subprocess.Popen(words, env=environment, stdout=log, stderr=log, cwd=job.parent, start_new_session=True)
 
 
 def finish(command: str, job: Path) -> int:
