@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from estimators.evaluation.label_errors import label_errors
 from orchestrator import JobResult, load_job, open_result
 
@@ -30,7 +31,9 @@ VALUES = [
 
 def carried_out(folder: Path) -> tuple[float, JobResult]:
     """Seconds of one run in a fresh folder, and its results."""
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("*.db", "apportion-artifacts", ".apportion", "*.html"))
+    shutil.copytree(
+        EXAMPLE, folder, ignore=shutil.ignore_patterns("*.db", "apportion-artifacts", ".apportion", "*.html")
+    )
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "orchestrator", "run", str(folder / "job.yaml")], check=True)
     return time.monotonic() - began, open_result(load_job(folder / "job.yaml"))
@@ -56,7 +59,9 @@ def main() -> None:
     print(f"values: {'the same bits' if len(digests) == 1 else 'DIFFERENT BITS'} in both runs ({', '.join(digests)})")
     result = runs[0][1]
     known = result.loaded.known_label_errors
-    print(f"{'score':<16} {'campaign':<14} {'AUROC':>7} {'precision at 10 %':>18} {'recall at 10 %':>15} {'signs certain':>14}")
+    print(
+        f"{'score':<16} {'campaign':<14} {'AUROC':>7} {'precision at 10 %':>18} {'recall at 10 %':>15} {'signs certain':>14}"
+    )
     for value, campaign in VALUES:
         found = result.values(value, campaign=campaign)
         scores = found if value in {"memorization", "held_out_loss"} else found.data_values()

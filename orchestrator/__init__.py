@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from estimators.influence import Influence, InstanceValues
     from orchestrator.campaign import Campaign
-    from orchestrator.data_memory import arrays_data
+    from orchestrator.data.memory import arrays_data
     from orchestrator.errors import ApportionError
-    from orchestrator.job import Job
-    from orchestrator.job_file import load_job
+    from orchestrator.jobs.job import Job
+    from orchestrator.jobs.job_file import load_job
     from orchestrator.results import JobResult, open_result
     from orchestrator.run import run
 
@@ -31,10 +31,10 @@ _HOMES = {
     "Campaign": "orchestrator.campaign",
     "Influence": "estimators.influence",
     "InstanceValues": "estimators.influence",
-    "Job": "orchestrator.job",
+    "Job": "orchestrator.jobs.job",
     "JobResult": "orchestrator.results",
-    "arrays_data": "orchestrator.data_memory",
-    "load_job": "orchestrator.job_file",
+    "arrays_data": "orchestrator.data.memory",
+    "load_job": "orchestrator.jobs.job_file",
     "open_result": "orchestrator.results",
     "run": "orchestrator.run",
 }

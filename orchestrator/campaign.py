@@ -12,9 +12,8 @@ from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
-from orchestrator.errors import FailedRetrains
-from orchestrator.loss_store import LossStore
 from orchestrator.plan import Plan, PlanRows
+from orchestrator.store.loss_store import LossStore
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """What MLflow's pages say of a job and of its campaigns."""
 
 from orchestrator.preparation import PlannedCampaign, Prepared
-from orchestrator.tracking_notes import note
-from orchestrator.tracking_runs import Value, learner_parameters
+from orchestrator.tracking.notes import note
+from orchestrator.tracking.run_texts import Value, learner_parameters
 
 
 def campaign_parameters(prepared: Prepared, planned: PlannedCampaign) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from estimators.arrays import AnyArray, ByteArray
-from orchestrator.datasets import LoadedData
+from orchestrator.data.datasets import LoadedData
 from workers.chunk_types import FORMAT_VERSION, Fingerprints
 from workers.dataset import Dataset
 from workers.learner_specs import LearnerSpec

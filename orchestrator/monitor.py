@@ -127,4 +127,3 @@ def _rank_correlation(a: AnyArray, b: AnyArray) -> float:
     if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
         return float("nan")
     return float(stats.spearmanr(a[both], b[both]).statistic)
-

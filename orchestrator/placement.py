@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from orchestrator.job import Job
-from orchestrator.pool import Finished, Pool, Running
-from orchestrator.pool_in_process import InProcessPool
+from orchestrator.driver.pool import Finished, Pool, Running
+from orchestrator.driver.pool_in_process import InProcessPool
+from orchestrator.jobs.job import Job
 from orchestrator.session import Session
 from workers.outcomes import ChunkTask
 from workers.setup import CampaignPlace, WorkerSetup
@@ -89,10 +89,10 @@ class _ClusterPool:
 
 
 def _ray_pool(job: Job, setup: WorkerSetup, session: Session) -> Pool:
-    from orchestrator.pool_ray import RayPool  # noqa: PLC0415 - Ray takes seconds to import
-    from orchestrator.ray_cluster import open_cluster  # noqa: PLC0415
-    from orchestrator.ray_nodes import Ask  # noqa: PLC0415
-    from orchestrator.worker_check import StoreProbe, local_folder  # noqa: PLC0415
+    from orchestrator.cluster.pool_ray import RayPool  # noqa: PLC0415 - Ray takes seconds to import
+    from orchestrator.cluster.ray_cluster import open_cluster  # noqa: PLC0415
+    from orchestrator.cluster.ray_nodes import Ask  # noqa: PLC0415
+    from orchestrator.cluster.worker_check import StoreProbe, local_folder  # noqa: PLC0415
 
     folder = local_folder(session.campaigns[0].chunks.address)
     cluster = open_cluster(job.cluster.address, timeout=job.cluster.start_timeout)

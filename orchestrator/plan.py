@@ -83,7 +83,12 @@ class PlanFacts:
         """The design anew."""
         given = self.parameters
         return make_design(
-            self.design, n=self.n, seed=self.seed, size=given.size, fraction=given.fraction, probability=given.probability
+            self.design,
+            n=self.n,
+            seed=self.seed,
+            size=given.size,
+            fraction=given.fraction,
+            probability=given.probability,
         )
 
 
@@ -116,7 +121,7 @@ class Plan:
     def cut(self, draws: int) -> "Plan":
         """The same plan with another number of draws; keys already hashed are shared."""
         plan = Plan(self.facts, self.design, self._identities, draws)
-        plan._keys = self._keys  # noqa: SLF001 - its own class
+        plan._keys = self._keys
         return plan
 
     @property

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from estimators.designs import make_design
 from estimators.designs.protocol import Design
-from orchestrator.checks import load_checked
-from orchestrator.checks_campaigns import values_of
-from orchestrator.datasets import LoadedData
+from orchestrator.checks.campaigns import values_of
+from orchestrator.checks.whole_job import load_checked
+from orchestrator.data.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
-from orchestrator.job import CampaignSpec, Job, UntilBudget
+from orchestrator.jobs.job import CampaignSpec, Job, UntilBudget
 from orchestrator.plan import DesignParameters
 from workers.chunk_types import Fingerprints
 from workers.dataset import Dataset
@@ -113,4 +113,3 @@ def _draws(spec: CampaignSpec, design: Design) -> int:
     if design.draw_count is not None:
         return design.draw_count
     return design.least_draws if spec.retrains is None else spec.retrains
-

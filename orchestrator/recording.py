@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from orchestrator.campaign import Campaign
-from orchestrator.journal import RunJournal
-from orchestrator.metric_points import metric_name
+from orchestrator.driver.recorder import Progress
 from orchestrator.monitor import Convergence, Monitor, complete_prefix
 from orchestrator.progress import ProgressLine, Screen
-from orchestrator.recorder import Progress
+from orchestrator.tracking.journal import RunJournal
+from orchestrator.tracking.metric_points import metric_name
 from workers.chunk_store import ChunkStore
 from workers.failure_rows import failure_chunk
 from workers.outcomes import ChunkTask, Failure, Receipt

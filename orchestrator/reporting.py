@@ -19,11 +19,11 @@ from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
-from orchestrator.provenance import versions
 from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
 from orchestrator.report.page import write_report as write_page
 from orchestrator.results import JobResult
-from orchestrator.tracking import CampaignRun, Tracker
+from orchestrator.tracking.provenance import versions
+from orchestrator.tracking.tracker import CampaignRun, Tracker
 
 CONVERGENCE_POINTS = 10
 SECONDS_TAG = "apportion.seconds"
@@ -83,7 +83,9 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         failures=[failure for each in result.campaigns for failure in _failures(each)],
         notes=_notes(result, computed),
         next_commands=_next_commands(result, tracker),
-        replay_commands=[Command(_command("run", result), "trains nothing that is stored, and computes everything again")],
+        replay_commands=[
+            Command(_command("run", result), "trains nothing that is stored, and computes everything again")
+        ],
         versions=versions(),
         fingerprints=asdict(result.campaigns[0].store.fingerprints) if result.campaigns else {},
         cost=_cost(result),
@@ -121,9 +123,13 @@ def values_asked(result: JobResult) -> tuple[str, ...]:
 
 def _learner_words(result: JobResult) -> str:
     learner = result.job.learner
-    options = {name: value for name, value in asdict(learner).items() if isinstance(value, (str, int, float)) and value != ""}
+    options = {
+        name: value for name, value in asdict(learner).items() if isinstance(value, (str, int, float)) and value != ""
+    }
     kind = options.pop("kind")
-    return f"{kind}: " + ", ".join(f"{name} {value}" for name, value in options.items() if name not in {"seed", "together"})
+    return f"{kind}: " + ", ".join(
+        f"{name} {value}" for name, value in options.items() if name not in {"seed", "together"}
+    )
 
 
 def _campaign_facts(campaign: Campaign, run: CampaignRun | None) -> CampaignFacts:
@@ -191,7 +197,9 @@ def _command(name: str, result: JobResult, *options: str) -> str:
 def _next_commands(result: JobResult, tracker: Tracker) -> list[Command]:
     value = next((name for each in result.campaigns for name in each.value_names), "banzhaf")
     return [
-        Command(_command("values", result, "--value", value, "-o", f"{value}.parquet"), "export every pair with its error"),
+        Command(
+            _command("values", result, "--value", value, "-o", f"{value}.parquet"), "export every pair with its error"
+        ),
         Command(tracker.ui_command(), "campaigns, charts and chunks in MLflow's pages"),
         Command(_command("plan", result), "what a larger budget would buy: raise `retrains` in the job file first"),
     ]

@@ -6,16 +6,16 @@ from pathlib import Path
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from orchestrator.campaign import Campaign
-from orchestrator.datasets import LoadedData, load_data
+from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
-from orchestrator.job import Job
-from orchestrator.loss_store import LossStore
+from orchestrator.jobs.job import Job
 from orchestrator.monitor import complete_prefix
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
-from orchestrator.tracking import CampaignRun, Tracker
-from orchestrator.tracking_client import prepare_environment
+from orchestrator.store.loss_store import LossStore
+from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_types import Fingerprints
 from workers.stores import open_chunk_store
 
@@ -127,4 +127,3 @@ def read_campaign(
 
 def _quiet(text: str) -> None:
     del text
-

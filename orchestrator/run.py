@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
-from orchestrator.addresses import mask_address
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
+from orchestrator.driver.pool import Pool
 from orchestrator.errors import FailedRetrains, Interrupted, JobError
-from orchestrator.job import Job, UntilBudget
+from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.monitor import Monitor
 from orchestrator.placement import open_pool, workers_that_fit
 from orchestrator.plan import RowId
-from orchestrator.pool import Pool
 from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen, duration
 from orchestrator.recording import CampaignRecorder, Tally
@@ -24,8 +23,9 @@ from orchestrator.results import DRAWS_TAG, JobResult
 from orchestrator.session import OpenCampaign, Session, open_session, with_draws
 from orchestrator.signals import StopRequest
 from orchestrator.stops import until_stops
-from orchestrator.tracking import Tracker
-from orchestrator.tracking_client import prepare_environment
+from orchestrator.tracking.addresses import mask_address
+from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.tracker import Tracker
 from workers.smoke import SmokeReport
 
 

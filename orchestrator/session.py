@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from estimators.arrays import ByteArray
 from orchestrator.campaign import Campaign
 from orchestrator.describing import campaign_description, campaign_parameters, job_description
-from orchestrator.job_text import replayable
-from orchestrator.journal import Journal
-from orchestrator.lease import Lease
-from orchestrator.loss_store import LossStore
+from orchestrator.jobs.job_text import replayable
 from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
-from orchestrator.provenance import git_commit, versions
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
-from orchestrator.tracking import CampaignRun, JobRun, Tracker
-from orchestrator.tracking_inputs import data_inputs
-from orchestrator.tracking_runs import Value
+from orchestrator.store.loss_store import LossStore
+from orchestrator.tracking.inputs import data_inputs
+from orchestrator.tracking.journal import Journal
+from orchestrator.tracking.lease import Lease
+from orchestrator.tracking.provenance import git_commit, versions
+from orchestrator.tracking.run_texts import Value
+from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
 from workers.chunk_store import ChunkStore
 from workers.identity_file import Role, encode_identities, identities_name
 from workers.smoke import SmokeReport

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from orchestrator.errors import JobError
 from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.results import DRAWS_TAG
-from orchestrator.tracking import CampaignRun, Tracker
+from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_file import parse_name
 from workers.stores import open_chunk_store
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from estimators.designs.protocol import DRAWS_PER_BLOCK
-from orchestrator.job import Until
+from orchestrator.jobs.job import Until
 
 LOOKS = 20
 

@@ -8,7 +8,7 @@ pytest_plugins = ["fixtures_tracking"]
 @pytest.fixture(scope="session")
 def ray_cluster():
     """The session's one Ray cluster, of two CPUs."""
-    from orchestrator.ray_cluster import open_cluster
+    from orchestrator.cluster.ray_cluster import open_cluster
 
     with open_cluster("local", cpus=2) as cluster:
         yield cluster

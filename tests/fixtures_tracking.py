@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.job import StoreSpec
-from orchestrator.tracking import Tracker
-from orchestrator.tracking_client import connect
-from orchestrator.tracking_place import LocalPlace
+from orchestrator.jobs.job import StoreSpec
+from orchestrator.tracking.client import connect
+from orchestrator.tracking.place import LocalPlace
+from orchestrator.tracking.tracker import Tracker
 from workers.chunk_types import Fingerprints
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
 from orchestrator.results import open_tracker
 from orchestrator.run import closing_words, run

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import prepare, smoke
@@ -27,7 +27,9 @@ def command(job: Path) -> None:
     data = prepared.loaded.dataset
     forecasts = forecast(prepared, report, workers, screen.say)
     click.echo(f"{loaded.name}: n = {data.n:,}, n_test = {data.n_test:,}, losses {', '.join(report.losses)}")
-    click.echo(f"learner: {loaded.learner.kind}, {_together(report.traits.together, report.together, report.traits.reason)}")
+    click.echo(
+        f"learner: {loaded.learner.kind}, {_together(report.traits.together, report.together, report.traits.reason)}"
+    )
     for each in forecasts:
         _show(each)
     total = sum(each.stored_bytes for each in forecasts)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
 from orchestrator.reporting import make_report
 from orchestrator.results import open_result, open_tracker

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import duration
 from orchestrator.results import open_tracker
 from orchestrator.status import CampaignStatus, JobStatus, job_status

@@ -6,7 +6,7 @@ import click
 
 from estimators.influence import Influence, InstanceValues
 from orchestrator.export import export_influence, export_instance_values
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.results import JobResult, open_result
 
 
@@ -15,7 +15,9 @@ from orchestrator.results import JobResult, open_result
 @click.option("--value", required=True, help="The value's name, as `apportion methods` lists it.")
 @click.option("--loss", help="A loss kept; default: the first.")
 @click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
-@click.option("--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write; default: show the top.")
 @click.option("--per-instance", is_flag=True, help="Data values [n] instead of the matrix [n, n_test].")
 def command(

@@ -40,10 +40,10 @@ def main(evil):
     import ray
     import stub_setup
 
+    from orchestrator.cluster.pool_ray import RayPool
+    from orchestrator.cluster.ray_cluster import open_cluster
+    from orchestrator.cluster.ray_nodes import Ask
     from orchestrator.errors import ResourceMissing
-    from orchestrator.pool_ray import RayPool
-    from orchestrator.ray_cluster import open_cluster
-    from orchestrator.ray_nodes import Ask
 
     ray.cloudpickle.register_pickle_by_value(stub_setup)
     answer, store = {}, tempfile.mkdtemp()

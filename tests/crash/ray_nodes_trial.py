@@ -12,12 +12,12 @@ import stub_setup
 from ray.cluster_utils import Cluster
 from test_ray_pool import Ledger, task
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
+from orchestrator.cluster.pool_ray import RayPool
+from orchestrator.cluster.ray_cluster import open_cluster
+from orchestrator.cluster.ray_nodes import Ask
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
 from orchestrator.errors import ResourceMissing
-from orchestrator.pool_ray import RayPool
-from orchestrator.ray_cluster import open_cluster
-from orchestrator.ray_nodes import Ask
 
 ASK = Ask(cpus=1.0, resources={"work": 1.0})
 

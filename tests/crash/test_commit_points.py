@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from chunk_examples import PRINTS, example, named_example, put_example
 
-from orchestrator.loss_store import LossStore
 from orchestrator.plan import RowId
+from orchestrator.store.loss_store import LossStore
 from workers.chunk_file import decode
 from workers.stores.folder import FolderStore
 from workers.whole_file import POINTS

@@ -11,10 +11,10 @@ import stub_setup
 from stub_setup import ABORTS, NAN, RAISES, TRAINS, StubSetup
 from test_ray_pool import Ledger, task
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
-from orchestrator.pool_ray import RayPool
-from orchestrator.ray_nodes import Ask
+from orchestrator.cluster.pool_ray import RayPool
+from orchestrator.cluster.ray_nodes import Ask
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
 
 pytestmark = [pytest.mark.slow, pytest.mark.ray]
 

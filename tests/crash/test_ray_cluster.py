@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cluster.ray_cluster import open_cluster
 from orchestrator.errors import ResourceMissing
-from orchestrator.ray_cluster import open_cluster
 
 
 @pytest.fixture(scope="module")

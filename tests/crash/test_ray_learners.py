@@ -7,12 +7,12 @@ import pytest
 
 from estimators.seeding import retrain_seeds
 from estimators.subsets import instance_identities, pack, subset_keys
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
-from orchestrator.pool_in_process import InProcessPool
-from orchestrator.pool_ray import RayPool
-from orchestrator.ray_nodes import Ask
-from orchestrator.worker_check import StoreProbe
+from orchestrator.cluster.pool_ray import RayPool
+from orchestrator.cluster.ray_nodes import Ask
+from orchestrator.cluster.worker_check import StoreProbe
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
+from orchestrator.driver.pool_in_process import InProcessPool
 from workers.chunk_file import decode
 from workers.chunk_types import Fingerprints
 from workers.dataset import Dataset

@@ -10,11 +10,11 @@ import pytest
 import stub_setup
 from stub_setup import ABORTS, HANGS, NAN, RAISES, TRAINS, StubSetup, key
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
+from orchestrator.cluster.pool_ray import RayPool
+from orchestrator.cluster.ray_nodes import Ask
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
 from orchestrator.errors import ResourceMissing
-from orchestrator.pool_ray import RayPool
-from orchestrator.ray_nodes import Ask
 from workers.outcomes import ChunkTask
 
 pytestmark = pytest.mark.ray

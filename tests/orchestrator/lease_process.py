@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from orchestrator.errors import StoreRefused
-from orchestrator.lease import Lease, Timing
+from orchestrator.tracking.lease import Lease, Timing
 
 FAST = Timing(beat=0.1, expiry=1.5, observe=0.3, settle=0.02, patience=5.0)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from orchestrator.pool import Finished, Running
+from orchestrator.driver.pool import Finished, Running
 from workers.errors import StoreError
 from workers.outcomes import ChunkTask, Failure, Receipt
 

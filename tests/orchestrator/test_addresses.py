@@ -1,6 +1,6 @@
 import pytest
 
-from orchestrator.addresses import mask_address, mask_text, split_credentials
+from orchestrator.tracking.addresses import mask_address, mask_text, split_credentials
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from good_job import COLUMNS, JOB, ROWS, TABLE_DATA, TESTS, arrays, frames, writ
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.checks import load_checked
+from orchestrator.checks.whole_job import load_checked
 from orchestrator.cli import run_command
 from orchestrator.errors import ApportionError, JobError
-from orchestrator.job_file import job_from_text, load_job
+from orchestrator.jobs.job_file import job_from_text, load_job
 
 Change = Callable[[Path], None]
 

@@ -9,11 +9,11 @@ import pytest
 from good_job import JOB, ROWS, TABLE_DATA, TESTS, arrays, frames, write_good_job
 
 from estimators.subsets import subset_keys
-from orchestrator.data_memory import arrays_data
-from orchestrator.datasets import load_data
+from orchestrator.data.datasets import load_data
+from orchestrator.data.memory import arrays_data
 from orchestrator.errors import JobError
-from orchestrator.job import Job
-from orchestrator.job_file import job_from_text
+from orchestrator.jobs.job import Job
+from orchestrator.jobs.job_file import job_from_text
 
 
 @pytest.fixture

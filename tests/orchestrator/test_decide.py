@@ -5,9 +5,21 @@ from dataclasses import replace
 import pytest
 from simulated_cluster import chunk_of, key_number
 
-from orchestrator.decide import decide, may_begin, may_send, next_waiting
-from orchestrator.driver_state import Kill, Looked, Policy, Recorded, Say, Sent, SetAside, State, Stop, Store, Work
-from orchestrator.pool import Finished, Running
+from orchestrator.driver.decide import decide, may_begin, may_send, next_waiting
+from orchestrator.driver.driver_state import (
+    Kill,
+    Looked,
+    Policy,
+    Recorded,
+    Say,
+    Sent,
+    SetAside,
+    State,
+    Stop,
+    Store,
+    Work,
+)
+from orchestrator.driver.pool import Finished, Running
 from workers.outcomes import Failure, Receipt
 
 POLICY = Policy(time_limit=100.0)

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from simulated_cluster import chunk_of
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
-from orchestrator.pool import Finished, Running
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
+from orchestrator.driver.pool import Finished, Running
 from workers.outcomes import Receipt
 
 IN_FLIGHT = 200

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from simulated_cluster import Clock, Ledger, SimulatedPool, Weather, chunk_of, key_number
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
 from orchestrator.errors import ResourceMissing
 from workers.errors import StoreError
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from good_job import ROWS, arrays, write_good_job
 
-from orchestrator.data_memory import arrays_data
-from orchestrator.datasets import load_data
+from orchestrator.data.datasets import load_data
+from orchestrator.data.memory import arrays_data
 from orchestrator.fingerprint import explain_difference, fingerprints, learner_facts
-from orchestrator.job import Job
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job import Job
+from orchestrator.jobs.job_file import load_job
 from workers.learner_specs import LogisticRegressionSpec, OptimizerSpec, ScheduleSpec, TorchSpec
 from workers.user_code import snapshot_code
 

@@ -5,10 +5,10 @@ import yaml
 from good_job import JOB
 
 from orchestrator.errors import JobError
-from orchestrator.job import Job
-from orchestrator.job_errors import EXAMPLES
-from orchestrator.job_file import job_from_text, load_job
-from orchestrator.job_text import replayable
+from orchestrator.jobs.job import Job
+from orchestrator.jobs.job_errors import EXAMPLES
+from orchestrator.jobs.job_file import job_from_text, load_job
+from orchestrator.jobs.job_text import replayable
 
 
 def parsed(tmp_path, text, **environment):

@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-from orchestrator.journal import Journal, Pace, Unsendable
-from orchestrator.metric_points import Moment, Thinning, metric_name
+from orchestrator.tracking.journal import Journal, Pace, Unsendable
+from orchestrator.tracking.metric_points import Moment, Thinning, metric_name
 
 QUICK = Pace(every=0.01, longest=0.05)
 
@@ -143,7 +143,7 @@ def test_what_a_killed_driver_had_noted_reaches_mlflow_with_its_own_times(tracke
     script = """
 import os, sys
 from pathlib import Path
-from orchestrator.journal import Journal
+from orchestrator.tracking.journal import Journal
 journal = Journal.open(Path(sys.argv[1]), lambda run_id, points: None)
 for step in range(1, 101):
     journal.note(sys.argv[2], step, {"a": float(step)})

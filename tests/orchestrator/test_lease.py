@@ -13,8 +13,8 @@ import pytest
 from lease_process import FAST, FolderBoard
 
 from orchestrator.errors import StoreRefused
-from orchestrator.lease import Lease, Timing, leader
-from orchestrator.lease_owner import Owner, gone, owner_of, started, this_process
+from orchestrator.tracking.lease import Lease, Timing, leader
+from orchestrator.tracking.lease_owner import Owner, gone, owner_of, started, this_process
 
 SCRIPT = Path(__file__).with_name("lease_process.py")
 

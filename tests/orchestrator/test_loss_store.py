@@ -12,8 +12,8 @@ from chunk_examples import PRINTS, changed, example, named, named_example, put_e
 
 from estimators.subsets import unpack
 from orchestrator.errors import StoreRefused
-from orchestrator.loss_store import LossStore
 from orchestrator.plan import RowId
+from orchestrator.store.loss_store import LossStore
 from workers.errors import StoreError
 from workers.stores.folder import FolderStore
 

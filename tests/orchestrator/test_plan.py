@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from estimators.designs import make_design
 from estimators.seeding import retrain_seeds
 from estimators.subsets import instance_identities, unpack
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from orchestrator.plan import DesignParameters, Plan, PlanFacts, RowId, chunk_rows, end_replicates
 
 

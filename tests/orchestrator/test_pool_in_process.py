@@ -3,9 +3,9 @@
 import pytest
 from simulated_cluster import Clock, Ledger, chunk_of
 
-from orchestrator.dispatch import carry_out
-from orchestrator.driver_state import Policy
-from orchestrator.pool_in_process import InProcessPool
+from orchestrator.driver.dispatch import carry_out
+from orchestrator.driver.driver_state import Policy
+from orchestrator.driver.pool_in_process import InProcessPool
 from workers.outcomes import Failure, Receipt
 
 

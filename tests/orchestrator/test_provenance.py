@@ -1,7 +1,7 @@
 import os
 import subprocess
 
-from orchestrator.provenance import git_commit, versions
+from orchestrator.tracking.provenance import git_commit, versions
 
 
 def git(folder, *words):

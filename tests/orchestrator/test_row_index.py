@@ -7,7 +7,7 @@ import pytest
 from chunk_examples import header
 
 from orchestrator.plan import RowId
-from orchestrator.row_index import FileId, Place, RowIndex
+from orchestrator.store.row_index import FileId, Place, RowIndex
 from workers.chunk_types import ChunkKeys
 
 A, B, C = (RowId(letter * 16, 0) for letter in (b"a", b"b", b"c"))

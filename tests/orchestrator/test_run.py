@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
+from sklearn.preprocessing import StandardScaler
+
 from estimators.influence import Influence
-from orchestrator.data_memory import arrays_data
+from orchestrator.data.memory import arrays_data
 from orchestrator.errors import FailedRetrains, JobError, StoreRefused
-from orchestrator.job import Job
+from orchestrator.jobs.job import Job
 from orchestrator.progress import Screen
 from orchestrator.results import JobResult, open_result
 from orchestrator.run import run
-from sklearn.datasets import load_breast_cancer
-from sklearn.preprocessing import StandardScaler
 
 pytestmark = pytest.mark.usefixtures("tracking_database")
 

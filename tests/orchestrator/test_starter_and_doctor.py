@@ -2,10 +2,10 @@
 
 import pytest
 
-from orchestrator.checks import load_checked
+from orchestrator.checks.whole_job import load_checked
 from orchestrator.doctor import examine
 from orchestrator.errors import JobError
-from orchestrator.job_file import load_job
+from orchestrator.jobs.job_file import load_job
 from orchestrator.starter import write_starter
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import ResourceMissing, StoreRefused
-from orchestrator.job import StoreSpec
-from orchestrator.tracking import Tracker
-from orchestrator.tracking_client import prepare_environment
-from orchestrator.tracking_inputs import DataInput
-from orchestrator.tracking_notes import note
-from orchestrator.tracking_runs import learner_parameters
+from orchestrator.jobs.job import StoreSpec
+from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.inputs import DataInput
+from orchestrator.tracking.notes import note
+from orchestrator.tracking.run_texts import learner_parameters
+from orchestrator.tracking.tracker import Tracker
 from workers.chunk_types import Fingerprints
 from workers.learner_specs import OptimizerSpec, RidgeSpec, TorchSpec
 
@@ -244,9 +244,9 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path):
     script = """
 import os, sys
 from pathlib import Path
-from orchestrator import tracking_client
-from orchestrator.job import StoreSpec
-from orchestrator.tracking import Tracker
+from orchestrator.tracking import client as tracking_client
+from orchestrator.jobs.job import StoreSpec
+from orchestrator.tracking.tracker import Tracker
 if sys.argv[2] == "die":
     def die(uri, *, shown):
         Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
@@ -274,7 +274,7 @@ def test_a_store_works_without_a_word_of_mlflows(tracker, campaign, capfd):
 
 
 def test_importing_the_module_imports_no_mlflow():
-    code = "import sys, orchestrator.tracking; print('mlflow' in sys.modules, 'ray' in sys.modules)"
+    code = "import sys, orchestrator.tracking.tracker; print('mlflow' in sys.modules, 'ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
 

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import JobError
-from orchestrator.job import StoreSpec
-from orchestrator.tracking_place import LocalPlace, ServerPlace, folder_of, proxied_address, tracking_place
+from orchestrator.jobs.job import StoreSpec
+from orchestrator.tracking.place import LocalPlace, ServerPlace, folder_of, proxied_address, tracking_place
 
 
 def place(uri: str, folder: Path = Path("/jobs"), **store: str):

@@ -13,12 +13,12 @@ import requests
 from mlflow import MlflowClient
 
 from orchestrator.errors import ResourceMissing
-from orchestrator.job import StoreSpec
-from orchestrator.journal import Journal, Pace
-from orchestrator.tracking import Tracker
-from orchestrator.tracking_artifacts import ServerArtifacts
-from orchestrator.tracking_place import ServerPlace
-from orchestrator.tracking_probe import ask_server
+from orchestrator.jobs.job import StoreSpec
+from orchestrator.tracking.artifacts import ServerArtifacts
+from orchestrator.tracking.journal import Journal, Pace
+from orchestrator.tracking.place import ServerPlace
+from orchestrator.tracking.probe import ask_server
+from orchestrator.tracking.tracker import Tracker
 
 SECRETS = ("ann", "s3cret", "t0ken", "k3y")
 HTML = (200, "text/html", b"<html><body>Welcome</body></html>")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.cluster.ray_nodes import Ask, Node, largest_offer, room_for
+from orchestrator.cluster.worker_check import StoreProbe, local_folder, problems_of
 from orchestrator.errors import ResourceMissing
-from orchestrator.ray_nodes import Ask, Node, largest_offer, room_for
-from orchestrator.worker_check import StoreProbe, local_folder, problems_of
 from workers.worker_facts import Probe, facts_here
 
 DRIVER = facts_here("driver")

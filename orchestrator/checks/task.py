@@ -1,0 +1,38 @@
+"""Whether the learner and its losses are for the task that the labels set."""
+
+from orchestrator.errors import Problem
+from orchestrator.jobs.job import Job
+from orchestrator.wording import listed
+from workers.dataset import Task
+from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
+
+LOSSES: dict[Task, tuple[str, ...]] = {
+    "classification": ("cross_entropy", "zero_one", "margin"),
+    "regression": ("squared_error", "absolute_error"),
+}
+
+
+def loss_problems(job: Job, task: Task) -> list[Problem]:
+    """Losses of the other task, losses named twice, and a learner of the other task."""
+    learner, where = job.learner, job.origin.where("learner", "losses")
+    if isinstance(learner, FunctionSpec):
+        return []
+    problems = _learner_problems(job, task)
+    foreign = [loss for loss in learner.losses if loss not in LOSSES[task]]
+    if foreign:
+        mend = f"losses for {task}: {listed(LOSSES[task])}; `task` in data sets the task"
+        problems.append(Problem(f"{listed(foreign)} cannot be kept: the task is {task}", where, mend))
+    if len(set(learner.losses)) < len(learner.losses):
+        problems.append(Problem(f"a loss stands twice in {listed(learner.losses)}", where, "name each loss once"))
+    return problems
+
+
+def _learner_problems(job: Job, task: Task) -> list[Problem]:
+    where = job.origin.where("learner", "kind")
+    if isinstance(job.learner, RidgeSpec) and task == "classification":
+        mend = "take `kind: logistic_regression`, or set `task: regression` in data"
+        return [Problem("ridge is a learner for regression, but the labels are classes", where, mend)]
+    if isinstance(job.learner, LogisticRegressionSpec) and task == "regression":
+        mend = "take `kind: ridge`, or set `task: classification` in data"
+        return [Problem("logistic_regression is a learner for classes, but the labels are numbers", where, mend)]
+    return []

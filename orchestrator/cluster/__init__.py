@@ -1,0 +1,1 @@
+"""Ray: a cluster started or reached, its crew of actors, and their checks."""

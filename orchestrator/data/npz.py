@@ -1,0 +1,110 @@
+"""`.npz` files: zip archives of arrays, read member by member and never unpickled."""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from estimators.arrays import AnyArray
+from orchestrator.data.parts import RawPart
+from orchestrator.data.paths import refuse_larger_than_memory
+from orchestrator.errors import JobError, Problem
+from orchestrator.jobs.job import Job
+from orchestrator.wording import did_you_mean, listed
+
+MOST_DEFLATED = 1100
+"""A zip member cannot unpack to more than about 1,032 times its size."""
+
+
+def read_npz(path: Path, job: Job, role: str) -> RawPart:
+    """The arrays of one file. Raises JobError: no archive, arrays missing, objects in them, more than memory holds."""
+    where = f"{job.origin.where('data', role)}: {path.name}"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _Archive(archive, where).part(job, role)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        mend = "write it again with numpy.savez_compressed(path, X=X, y=y)"
+        raise JobError(f"cannot be read as .npz: {error}", where=where, mend=mend) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Archive:
+    archive: zipfile.ZipFile
+    where: str
+
+    def part(self, job: Job, role: str) -> RawPart:
+        spec = job.data
+        wanted = {"features": "X", "labels": spec.label or "y"}
+        if role == "train":
+            named = {"ids": spec.id, "weights": spec.weight, "groups": spec.group}
+            wanted |= {use: name for use, name in named.items() if name is not None}
+        elif spec.id is not None and spec.id in self.names():
+            wanted["ids"] = spec.id
+        known = job.report.known_label_errors
+        extras = {known} if role == "train" and known is not None else set()
+        self._refuse_absent({*wanted.values(), *extras})
+        arrays = {use: self.read(name) for use, name in wanted.items()}
+        return RawPart(
+            source=self.where,
+            features=arrays["features"],
+            labels=arrays["labels"],
+            ids=arrays.get("ids"),
+            weights=arrays.get("weights"),
+            groups=arrays.get("groups"),
+            extras={name: self.read(name) for name in extras},
+        )
+
+    def names(self) -> list[str]:
+        return [name.removesuffix(".npy") for name in self.archive.namelist()]
+
+    def _refuse_absent(self, wanted: set[str]) -> None:
+        there = self.names()
+        problems = [
+            Problem(f"there is no array `{name}`; arrays there: {listed(there)}", self.where, _mend(name, there))
+            for name in sorted(wanted - set(there))
+        ]
+        if problems:
+            raise JobError(problems)
+
+    def read(self, name: str) -> AnyArray:
+        info = self.archive.getinfo(f"{name}.npy" if f"{name}.npy" in self.archive.namelist() else name)
+        where = f"{self.where}: {name}"
+        refuse_larger_than_memory(info.file_size, where=where, what="the array")
+        if info.file_size > MOST_DEFLATED * info.compress_size + 1000:
+            raise JobError(f"{info.compress_size} bytes that claim to hold {info.file_size:,}", where=where)
+        try:
+            with self.archive.open(info) as stream:
+                refuse_larger_than_memory(_declared_bytes(stream, info.file_size, where), where=where, what="the array")
+            with self.archive.open(info) as stream:
+                return np.lib.format.read_array(stream, allow_pickle=False)
+        except ValueError as error:
+            raise JobError(f"cannot be read: {error}", where=where, mend="write the file again") from None
+
+
+def _declared_bytes(stream: IO[bytes], there: int, where: str) -> int:
+    """Bytes that the array's header declares; raises JobError for Python objects and for more than the file holds."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    if dtype.hasobject:
+        raise JobError(
+            "holds Python objects, which are never unpickled",
+            where=where,
+            mend="save numbers or text: X.astype(np.float32), y.astype(str)",
+        )
+    declared = int(np.prod(np.array(shape, dtype=object), initial=1)) * dtype.itemsize
+    if declared > there:
+        raise JobError(f"declares {shape} of {dtype}, {declared:,} bytes, but holds {there:,}", where=where)
+    return declared
+
+
+def _mend(name: str, there: list[str]) -> str:
+    close = did_you_mean(name, there)
+    if close:
+        return close
+    return "`data.label` names the array of labels" if name == "y" else f"save it with numpy.savez(path, {name}=...)"

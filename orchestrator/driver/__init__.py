@@ -1,0 +1,1 @@
+"""The driver's loop: pure decisions, one place that waits, pools behind one protocol."""

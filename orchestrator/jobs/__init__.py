@@ -1,0 +1,1 @@
+"""The job file: YAML with lines, its schema, and errors that point."""

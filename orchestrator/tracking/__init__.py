@@ -1,0 +1,1 @@
+"""MLflow: runs, metrics through a journal, and the lease."""
