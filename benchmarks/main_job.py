@@ -59,18 +59,15 @@ def main() -> None:
     print(f"values: {'the same bits' if len(digests) == 1 else 'DIFFERENT BITS'} in both runs ({', '.join(digests)})")
     result = runs[0][1]
     known = result.loaded.known_label_errors
-    print(
-        f"{'score':<16} {'campaign':<14} {'AUROC':>7} {'precision at 10 %':>18} {'recall at 10 %':>15} {'signs certain':>14}"
-    )
+    print(f"{'score':<16} {'campaign':<14} {'AUROC':>7} {'precision':>10} {'recall':>8} {'signs certain':>14}")
     for value, campaign in VALUES:
         found = result.values(value, campaign=campaign)
         scores = found if value in {"memorization", "held_out_loss"} else found.data_values()
         sign = 1.0 if value in {"memorization", "held_out_loss"} else -1.0
         quality = label_errors(sign * scores.values, known, share=0.1)
         certain = "-" if value == "held_out_loss" else f"{scores.certain().mean():.1%}"
-        print(
-            f"{value:<16} {campaign:<14} {quality.auroc:>7.3f} {quality.precision:>18.1%} {quality.recall:>15.1%} {certain:>14}"
-        )
+        figures = f"{quality.auroc:>7.3f} {quality.precision:>10.1%} {quality.recall:>8.1%} {certain:>14}"
+        print(f"{value:<16} {campaign:<14} {figures}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The driver: job file -> plan -> chunks -> workers -> store -> values -> report. Public names, loaded when asked for."""
+"""The driver: job file -> plan -> chunks -> workers -> store -> values -> report. Names are loaded when asked for."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -12,6 +12,7 @@ from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
+from orchestrator.errors import FailedRetrains
 from orchestrator.plan import Plan, PlanRows
 from orchestrator.store.loss_store import LossStore
 
@@ -90,9 +91,10 @@ class Campaign:
         stored = self._read(rows, loss, with_train=with_train)
         full = stored.members.all(axis=1)
         if not full.any() or full.all():
-            raise StoreRefused(
-                f"campaign {self.id}: v(D) or v(empty) is not in the store",
-                mend="apportion resume JOB trains what is missing",
+            what = "every retrain of the whole training set" if not full.any() else "the retrain of the empty subset"
+            reason = next(iter(self.store.failed(rows.ids).values()), "")
+            raise FailedRetrains(
+                f"campaign {self.name}: {what} failed: {reason}", mend="mend the learner and run again"
             )
         losses = stored.losses.astype(np.float64)
         train = None if stored.train_losses is None else stored.train_losses.astype(np.float64)

@@ -44,8 +44,8 @@ def campaign_description(prepared: Prepared, planned: PlannedCampaign) -> str:
     data = prepared.loaded.dataset
     return note(
         f"{prepared.job.name}: {planned.name}",
-        what=f"Design {planned.design.label}. Each row of the chunks (artifacts, Parquet) is one retrain with its loss on "
-        "every test instance. Metrics run along retrains done.",
+        what=f"Design {planned.design.label}. Each row of the chunks (artifacts, Parquet) is one retrain with its loss "
+        "on every test instance. Metrics run along retrains done.",
         facts={
             "draws": f"{planned.draws:,}",
             "training instances": f"{data.n:,}",

@@ -1,7 +1,7 @@
 """What a campaign knows of its values while it runs: statistics over a prefix of its draws.
 
-Each statistic is computed on one loss (the campaign's first, unless told), over all training instances and at most 128 test
-instances, evenly spaced; signs and rank stability are those of the mean test loss.
+Each statistic is computed on one loss (the campaign's first, unless told), over all training instances and at most
+128 test instances, evenly spaced; signs and rank stability are those of the mean test loss.
 """
 
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ LOCAL = "local"
 
 
 def workers_that_fit(job: Job) -> int:
-    """How many workers to expect: as many as asked, else as many as this machine's cores allow (on a cluster: a guess)."""
+    """How many workers to expect: as many as asked, else as many as this machine's cores allow."""
     if job.cluster.address == IN_PROCESS:
         return 1
     cores = len(os.sched_getaffinity(0))

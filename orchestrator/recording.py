@@ -66,6 +66,11 @@ class CampaignRecorder:
         self._metrics_at = clock()
         self._step = max(1, campaign.plan.draws // POINTS_OF_CONVERGENCE)
 
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.campaign.name
+
     def stored(self, task: ChunkTask, receipt: Receipt) -> None:
         """Count a chunk that is in the store."""
         del task

@@ -176,7 +176,7 @@ class _Driver:
         self.session.lease.check()
         if summary.interrupted:
             raise Interrupted(
-                f"stopped after {recorder.line().done:,} of {recorder.line().planned:,} retrains of {opened.planned.name}",
+                f"stopped after {recorder.line().done:,} of {recorder.line().planned:,} retrains of {recorder.name}",
                 signal_number=self.stopping.signal_number,
                 mend=f"go on: apportion resume {self.session.prepared.job.origin.path or 'JOB'}",
             )
@@ -227,8 +227,8 @@ class _Driver:
                 raise FailedRetrains(
                     f"{len(failed)} of {len(rows)} retrains of {outcome.opened.planned.name} failed "
                     f"(tolerance {tolerance:g}); the first: {first}",
-                    mend="the other rows are stored and the report says what it left out; mend the learner and run again, "
-                    "or raise `tolerance`",
+                    mend="the other rows are stored and the report says what it left out; mend the learner and run "
+                    "again, or raise `tolerance`",
                 )
 
     def _finish_runs(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:

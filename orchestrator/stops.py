@@ -9,7 +9,7 @@ LOOKS = 20
 
 
 def until_stops(until: Until) -> Iterator[int]:
-    """Counts of draws, ascending, the last being `at_most`: every `every` draws, or about 20 looks at multiples of 256."""
+    """Counts of draws, ascending, the last being `at_most`: every `every` draws, else about 20 multiples of 256."""
     every = until.every or max(1, round(until.at_most / LOOKS / DRAWS_PER_BLOCK)) * DRAWS_PER_BLOCK
     yield from range(every, until.at_most, every)
     yield until.at_most

@@ -113,9 +113,9 @@ def test_sql_is_never_built_from_strings() -> None:
     wrong = []
     for path in FILES:
         for name, call in called(path):
-            if name.split(".")[-1] in {"execute", "sql", "executemany"} and call.args:
-                if isinstance(call.args[0], (ast.JoinedStr, ast.BinOp)):
-                    wrong.append(f"{relative(path)}:{call.lineno} {name}")
+            built = bool(call.args) and isinstance(call.args[0], (ast.JoinedStr, ast.BinOp))
+            if name.split(".")[-1] in {"execute", "sql", "executemany"} and built:
+                wrong.append(f"{relative(path)}:{call.lineno} {name}")
     assert not wrong
 
 

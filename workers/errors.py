@@ -2,7 +2,7 @@
 
     WorkerError(Exception)
     |-- UserCodeError      the user's file cannot be imported, or what it names is not what is needed
-    |-- LearnerError       a learner that cannot serve the data or the job (wrong shape, loss not offered, not deterministic)
+    |-- LearnerError       a learner that cannot serve the data or the job (shape, loss not offered, determinism)
     |-- DeviceError        a device asked for is not there
     |-- StoreError         the chunk store cannot be reached or written
     `-- ChunkError         a chunk file that is corrupt, foreign or of a newer format

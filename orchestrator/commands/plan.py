@@ -48,7 +48,8 @@ def _together(is_together: bool, together: int, reason: str) -> str:  # noqa: FB
 def _show(each: Forecast) -> None:
     click.echo(f"\n{each.campaign.name}: {each.campaign.design.label}")
     click.echo(
-        f"  {each.retrains:,} retrains in {each.chunks:,} chunks, about {duration(each.seconds)}, {_size(each.stored_bytes)}"
+        f"  {each.retrains:,} retrains in {each.chunks:,} chunks, about {duration(each.seconds)}, "
+        f"{_size(each.stored_bytes)}"
     )
     if not each.errors:
         return

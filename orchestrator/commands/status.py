@@ -13,7 +13,7 @@ from orchestrator.status import CampaignStatus, JobStatus, job_status
 @click.command(name="status")
 @click.argument("job", type=click.Path(path_type=Path))
 def command(job: Path) -> None:
-    """Say how far JOB is: retrains stored of planned, failures, who is at it. Works from any machine that reaches the store.
+    """Say how far JOB is: retrains of planned, failures, who is at it; from any machine that reaches the store.
 
     Example: apportion status examples/label_errors/job.yaml
     """

@@ -1,4 +1,4 @@
-"""kill -9 of the driver, or of everything, at random moments: `resume` finishes, and nothing is lost, double or different.
+"""kill -9 of the driver, or of everything, at random moments: `resume` finishes; nothing is lost, double, different.
 
 With 0 failures in 30 trials the failure rate is below 10 % with 95 % confidence. A failing trial prints its seed.
 """
