@@ -16,7 +16,7 @@ from orchestrator.monitor import Monitor
 from orchestrator.placement import open_pool, workers_that_fit
 from orchestrator.plan import RowId
 from orchestrator.preparation import Prepared, prepare, smoke
-from orchestrator.progress import Screen, duration
+from orchestrator.progress import Screen
 from orchestrator.recording import CampaignRecorder, Tally
 from orchestrator.reporting import SECONDS_TAG, make_report
 from orchestrator.results import DRAWS_TAG, JobResult
@@ -235,14 +235,3 @@ class _Driver:
         for opened in self.session.campaigns:
             self.session.tracker.finish(opened.run.run_id, status)
         self.session.tracker.finish(self.session.parent.run_id, status)
-
-
-def closing_words(result: JobResult, tracker: Tracker, seconds: float) -> list[str]:
-    """Where to look, and what to type next."""
-    path = result.job.origin.path or "JOB"
-    return [
-        f"done in {duration(seconds)}",
-        f"report:  {result.report}",
-        f"MLflow:  {tracker.ui_command()}",
-        f"Next:    apportion values {path} --value {result.campaigns[0].value_names[0]}",
-    ]

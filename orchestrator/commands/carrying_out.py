@@ -1,15 +1,17 @@
 """What `run` and `resume` share: signals, progress, closing words."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Literal
 
 import click
 
+from orchestrator.closing import closing_words
 from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
 from orchestrator.results import open_tracker
-from orchestrator.run import closing_words, run
+from orchestrator.run import run
 from orchestrator.signals import StopRequest, stop_on_signals
 
 
@@ -17,8 +19,12 @@ def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"]) 
     """Carry out the job in the file at `path`, with Ctrl-C stopping it in order."""
     began = time.monotonic()
     job = load_job(path)
+    screen = Screen()
+    log = logging.getLogger("orchestrator")
+    log.propagate = False
+    log.addHandler(screen.warnings())
     with stop_on_signals(StopRequest()) as request:
-        result = run(job, screen=Screen(), stopping=request, start=start)
+        result = run(job, screen=screen, stopping=request, start=start)
     for sentence in result.headline:
         click.echo(sentence)
     for line in closing_words(result, open_tracker(job), time.monotonic() - began):

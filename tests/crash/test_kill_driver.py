@@ -22,8 +22,8 @@ seed: 7
 data: {{train: data.py:load}}
 learner: {{kind: function, function: data.py:losses, deterministic: true}}
 campaigns:
-  - {{design: bernoulli, probability: 0.5, retrains: 400}}
-  - {{design: uniform, fraction: 0.7, retrains: 200}}
+  - {{design: bernoulli, probability: 0.5, retrains: 300}}
+  - {{design: uniform, fraction: 0.7, retrains: 100}}
 cluster: {{address: {address}}}
 """
 
@@ -158,7 +158,9 @@ def test_thirty_killed_drivers_are_resumed_to_the_same_rows(
         trial(tmp_path, template_database, undisturbed, seed, address)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_driver_stops_in_order_and_says_how_to_go_on(
     tmp_path: Path, template_database: Path, undisturbed: tuple[dict, float, int], number: int, code: int
 ) -> None:
