@@ -1,5 +1,6 @@
 """What the driver does with outcomes: failure rows, metrics, progress."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,12 +12,16 @@ from orchestrator.progress import ProgressLine, Screen
 from orchestrator.tracking.journal import RunJournal
 from orchestrator.tracking.metric_points import metric_name
 from workers.chunk_store import ChunkStore
+from workers.errors import StoreError
 from workers.failure_rows import failure_chunk
 from workers.outcomes import ChunkTask, Failure, Receipt
 from workers.training import ChunkFacts
 
 SECONDS_BETWEEN_METRICS = 2.0
+SECONDS_BETWEEN_FAILED_READS = 15.0
 POINTS_OF_CONVERGENCE = 10
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class CampaignRecorder:
         self._values = values
         self._monitor: Monitor | None = None
         self._metrics_at = clock()
+        self._no_read_before = float("-inf")
         self._step = max(1, campaign.plan.draws // POINTS_OF_CONVERGENCE)
 
     @property
@@ -114,7 +120,7 @@ class CampaignRecorder:
     def finish(self) -> None:
         """The last point of every metric."""
         self._screen.finish(self.line())
-        self._step = 1
+        self._step, self._no_read_before = 1, float("-inf")
         self._send_metrics(last=True)
 
     def _send_metrics(self, *, last: bool = False) -> None:
@@ -130,6 +136,18 @@ class CampaignRecorder:
         self._journal.metrics(line.done, metrics | self._convergence_metrics(), last=last)
 
     def _convergence_metrics(self) -> dict[str, float]:
+        """Statistics of what is in the store; none for a while where it does not let itself be read."""
+        if self._clock() < self._no_read_before:
+            return {}
+        try:
+            return self._statistics()
+        except StoreError as error:  # training goes on without them; half-read statistics are begun anew
+            log.warning("the store cannot be read for statistics: %s", str(error).partition("\n")[0])
+            self._monitor = None
+            self._no_read_before = self._clock() + SECONDS_BETWEEN_FAILED_READS
+            return {}
+
+    def _statistics(self) -> dict[str, float]:
         if self.tally.done + self.tally.spared < self.campaign.plan.ends + self._step:
             return {}
         if self._monitor is None:

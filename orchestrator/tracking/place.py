@@ -81,12 +81,18 @@ def folder_of(location: str) -> Path | None:
 
 
 def proxied_address(tracking_uri: str, artifact_uri: str, *, below: str) -> str | None:
-    """The address of a folder in MLflow's artifact proxy for `open_chunk_store`, None where artifacts go elsewhere."""
+    """The address of a folder in MLflow's artifact proxy for `open_chunk_store`, None where artifacts go elsewhere.
+
+    A server below a path of its own is named with the proxy's whole route.
+    """
+    from workers.stores.artifact_proxy import ROUTE  # noqa: PLC0415 - HTTP only where it is asked for
+
     artifact, server = urlsplit(artifact_uri), urlsplit(tracking_uri)
     if artifact.scheme != "mlflow-artifacts":
         return None
     path = "/".join(part.strip("/") for part in (unquote(artifact.path), below) if part.strip("/"))
-    return f"mlflow-artifacts+{server.scheme}://{server.netloc}/{path}"
+    prefix = server.path.rstrip("/")
+    return f"mlflow-artifacts+{server.scheme}://{server.netloc}{prefix}{ROUTE if prefix else ''}/{path}"
 
 
 def _server(uri: str, store: StoreSpec) -> ServerPlace:
@@ -101,14 +107,11 @@ def _server(uri: str, store: StoreSpec) -> ServerPlace:
         host = urlsplit(address).hostname
     except ValueError:
         host = None
-    if not host:
+    # An @ that is left stands in the path: a password that holds a slash would pass for the host's path.
+    if not host or "@" in address:
         raise JobError(f"{mask_address(uri)!r} is no address", where=_WHERE, mend='write "http://host:5000"')
     parts = urlsplit(address)
-    if parts.path.strip("/"):
-        # The workers' addresses of chunks (`mlflow-artifacts+http://host:port/<path>`) have no place for it.
-        what = f"{mask_address(uri)!r} has a path; servers below a path come with a later version"
-        raise JobError(what, where=_WHERE, mend=f"serve it at {parts.scheme}://{parts.netloc}")
-    return ServerPlace(parts._replace(path="", query="", fragment="").geturl(), credentials)
+    return ServerPlace(parts._replace(path=parts.path.rstrip("/"), query="", fragment="").geturl(), credentials)
 
 
 def _local(uri: str, store: StoreSpec, *, folder: Path, experiment: str) -> LocalPlace:

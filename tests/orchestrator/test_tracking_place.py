@@ -5,6 +5,7 @@ import pytest
 from orchestrator.errors import JobError
 from orchestrator.jobs.job import StoreSpec
 from orchestrator.tracking.place import LocalPlace, ServerPlace, folder_of, proxied_address, tracking_place
+from workers.stores import open_chunk_store
 
 
 def place(uri: str, folder: Path = Path("/jobs"), **store: str):
@@ -45,7 +46,7 @@ def test_artifacts_lie_beside_the_database_unless_a_folder_is_named():
         ("sqlite:///a.db?mode=ro", "names no file"),
         ("sqlite:///a%20b.db", "'%20'"),
         ("http://", "no address"),
-        ("http://ann:s3cret@host:5000/mlflow", "later version"),
+        ("http://ann:12/s3cret@host:5000", "no address"),
         ("http://host:port", "no address"),
         ("http://ann:s3cret@[::1", "no address"),
     ],
@@ -70,6 +71,15 @@ def test_a_password_in_a_servers_address_is_kept_apart_from_it():
     assert found.tracking_uri == "https://host"
     assert "s3cret" not in repr(found)
     assert found.credentials.password == "s3cret"
+
+
+def test_a_server_below_a_path_is_a_place_and_its_chunks_are_named_with_the_whole_route():
+    found = place("https://ann:s3cret@host/team/mlflow/?x=1#/experiments")
+    assert found.tracking_uri == found.shown == "https://host/team/mlflow"
+    address = proxied_address(found.tracking_uri, "mlflow-artifacts:/1/run/artifacts", below="chunks")
+    route = "/team/mlflow/api/2.0/mlflow-artifacts/artifacts"
+    assert address == f"mlflow-artifacts+https://host{route}/1/run/artifacts/chunks"
+    assert open_chunk_store(address).address == address
 
 
 def test_proxied_artifacts_have_an_address_for_the_workers_and_others_have_none():

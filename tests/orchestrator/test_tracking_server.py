@@ -1,9 +1,6 @@
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -193,65 +190,14 @@ def test_a_server_that_refuses_in_mid_campaign_makes_metrics_wait_and_says_so_on
     assert "s3cret" not in said[0]
 
 
-class RealServer:
-    """`mlflow server` on a port of its own, which can be killed and started again."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.process = None
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        store = [
-            "--backend-store-uri",
-            f"sqlite:///{self.folder}/server.db",
-            "--artifacts-destination",
-            str(self.folder / "a"),
-        ]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", *words, *store],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 90
-        while True:
-            try:
-                return requests.get(f"{self.address}/health", timeout=1)
-            except requests.RequestException:
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-
-    def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-@pytest.fixture
-def real_server(tmp_path):
-    server = RealServer(tmp_path / "server")
-    server.folder.mkdir()
-    server.start()
-    yield server
-    if server.process.poll() is None:
-        server.kill()
-
-
 @pytest.mark.slow
-def test_a_real_server_may_be_killed_and_come_back_without_losing_a_metric(real_server, tmp_path, fingerprints):
-    tracker = opened(real_server.address, tmp_path)
+def test_a_own_server_may_be_killed_and_come_back_without_losing_a_metric(own_server, tmp_path, fingerprints):
+    tracker = opened(own_server.address, tmp_path)
     said = []
     with tracker.lease() as lease:
         parent = tracker.job_run(fingerprints=fingerprints)
         run = tracker.campaign_run("c-1", name="uniform", parent=parent, parameters={"n": 3})
-        assert run.chunks_address.startswith(f"mlflow-artifacts+{real_server.address}/")
+        assert run.chunks_address.startswith(f"mlflow-artifacts+{own_server.address}/")
         tracker.put(run.run_id, "report/page.html", "<b>")
         assert tracker.get(run.run_id, "report/page.html") == b"<b>"
         assert tracker.get(run.run_id, "report/none.html") is None
@@ -260,18 +206,18 @@ def test_a_real_server_may_be_killed_and_come_back_without_losing_a_metric(real_
             journal.note(run.run_id, step, {"a": float(step)})
             if step == 30:
                 time.sleep(1)
-                real_server.kill()
+                own_server.kill()
             time.sleep(0.01)
         with pytest.raises(ResourceMissing):
             tracker.find_job_run()
         assert journal.unsent() > 0
         time.sleep(6)
         assert not lease.lost()
-        real_server.start()
+        own_server.start()
         assert journal.close(timeout=30) == 0
         assert [("away" in text, "back" in text) for text in said] == [(True, False), (False, True)]
         assert "127.0.0.1" in said[0]
         history = tracker._client.get_metric_history(run.run_id, "a")
         assert sorted(metric.step for metric in history) == list(range(1, 101))
         tracker.finish(run.run_id, "FINISHED")
-    assert opened(real_server.address, tmp_path).campaign_runs()[0].status == "FINISHED"
+    assert opened(own_server.address, tmp_path).campaign_runs()[0].status == "FINISHED"

@@ -1,17 +1,11 @@
 """Chunks behind MLflow's own artifact proxy: a real `mlflow server` on a port of its own."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import requests
 from chunk_examples import named_example
 
 from workers.chunk_file import decode, decode_keys
@@ -26,47 +20,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "a")]
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true"}
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mlflow",
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(port),
-            "--workers",
-            "1",
-            *options,
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | quiet,
-    )
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/health", time.monotonic() + 120)
-        yield Server(f"mlflow-artifacts+http://127.0.0.1:{port}", folder / "a")
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-
-
-def wait_until_healthy(url, deadline):
-    while True:
-        try:
-            return requests.get(url, timeout=1)
-        except requests.RequestException:
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.1)
+def server(mlflow_server):
+    return Server(f"mlflow-artifacts+{mlflow_server.address}", mlflow_server.artifacts)
 
 
 def test_a_chunk_goes_through_whole(server):
