@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.driver.pool import Finished, Pool, Running
 from orchestrator.driver.pool_in_process import InProcessPool
 from orchestrator.jobs.job import Job
+from orchestrator.plan import PLAN_FILE
 from orchestrator.session import Session
 from workers.outcomes import ChunkTask
 from workers.setup import CampaignPlace, WorkerSetup
@@ -43,7 +44,7 @@ def worker_setup(session: Session) -> WorkerSetup:
         device="auto" if prepared.job.workers.gpus > 0 or prepared.job.cluster.address == IN_PROCESS else "cpu",
         together=max(each.campaign.plan.facts.together for each in session.campaigns),
         campaigns={
-            each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each))
+            each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each), witness=PLAN_FILE)
             for each in session.campaigns
         },
     )

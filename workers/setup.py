@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from workers.chunk_store import ChunkStore
 from workers.dataset import Dataset
 from workers.learner_specs import LearnerSpec
 from workers.learners import make_learner
@@ -14,10 +15,21 @@ from workers.user_code import CodeSnapshot
 
 @dataclass(frozen=True, slots=True)
 class CampaignPlace:
-    """Where a campaign's chunks go, and what stands in the header of each."""
+    """Where a campaign's chunks go, and what stands in the header of each.
+
+    witness: a file that is there already; a worker that cannot read it would train for nothing. Empty: not asked.
+    """
 
     address: str
     facts: ChunkFacts
+    witness: str = ""
+
+    def opened(self) -> ChunkStore:
+        """The store; raises StoreError where this machine does not reach it or may not read it."""
+        store = open_chunk_store(self.address)
+        if self.witness:
+            store.get(self.witness)
+        return store
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,11 @@ class WorkerSetup:
     campaigns: Mapping[str, CampaignPlace]
 
     def make_trainer(self, worker: str) -> "CampaignTrainers":
-        """Load data and learner once; raises WorkerError where that cannot be done here."""
+        """Load data and learner once; raises WorkerError where that, or reaching the store, cannot be done here."""
+        stores = {campaign: place.opened() for campaign, place in self.campaigns.items()}
         learner = make_learner(self.learner, self.data, self.code, device=self.device, together=self.together)
         trainers = {
-            campaign: ChunkTrainer(learner, open_chunk_store(place.address), place.facts, worker=worker)
+            campaign: ChunkTrainer(learner, stores[campaign], place.facts, worker=worker)
             for campaign, place in self.campaigns.items()
         }
         return CampaignTrainers(trainers)

@@ -17,6 +17,7 @@ from orchestrator.cluster.ray_nodes import Ask, Node, in_words, largest_offer, n
 from orchestrator.cluster.worker_check import StoreProbe, problems_of
 from orchestrator.errors import Problem, ResourceMissing
 from workers.actor import Setup, TrainerActor
+from workers.errors import WorkerError
 from workers.outcomes import ChunkTask
 from workers.worker_facts import WorkerFacts, facts_here
 
@@ -43,6 +44,7 @@ class Hand:
     """One actor. `facts` are there once it is described; `calls` in the order in which it will train them."""
 
     name: str
+    number: int
     actor: ray.actor.ActorHandle
     described: ray.ObjectRef
     prepared: ray.ObjectRef
@@ -69,7 +71,7 @@ class Crew:
         self.starting: list[Hand] = []
         self._ask, self._count, self._start_timeout, self._probe = ask, count, start_timeout, probe
         self._driver = facts_here("driver")
-        self._names = self._failed_starts = 0
+        self._names = self._failed_starts = self._first_wave = 0
         self._ever_up = False
         self._began = time.monotonic()
         self._next_look = self._no_start_before = 0.0
@@ -92,6 +94,7 @@ class Crew:
             wanted = self._count or room_for(self._ask, nodes)
             for _ in range(wanted - len(self.up) - len(self.starting)):
                 self._start(now)
+            self._first_wave = self._first_wave or self._names
         if not self._ever_up and now - self._began > self._start_timeout:
             raise self._not_placed(now - self._began, nodes)
 
@@ -113,7 +116,7 @@ class Crew:
             .remote(name, self._ask.threads)
         )
         described = actor.describe.remote(None if self._probe is None else self._probe.write())
-        self.starting.append(Hand(name, actor, described, actor.prepare.remote(self._setup), now))
+        self.starting.append(Hand(name, self._names, actor, described, actor.prepare.remote(self._setup), now))
 
     def take(self, ref: ray.ObjectRef) -> bool:
         """Take an answer of a worker that starts; False where the answer is not of one."""
@@ -137,7 +140,7 @@ class Crew:
         hand.facts = facts
         problems = problems_of(facts, self._driver)
         if problems:
-            self._start_failed(hand, problems, certain=True)
+            self._start_failed(hand, problems, certain=True, unfit=True)
 
     def _is_up(self, hand: Hand) -> None:
         self.up.append(hand)
@@ -147,12 +150,17 @@ class Crew:
         host = "" if hand.facts is None else f" on {hand.facts.host}, process {hand.facts.pid}"
         log.info("%s is up%s after %.1f s; %d up", hand.name, host, time.monotonic() - hand.began, len(self.up))
 
-    def _start_failed(self, hand: Hand, problems: list[Problem], *, certain: bool = False) -> None:
-        """certain: another start would fail the same way, so that nothing is tried again before one is up."""
+    def _start_failed(self, hand: Hand, problems: list[Problem], *, certain: bool = False, unfit: bool = False) -> None:
+        """certain: another start would fail the same way, so that nothing is tried again before one is up.
+
+        unfit: its node may not work for this driver, which ends a run that begins, whichever worker was up first; a
+        node that joins later is left out.
+        """
         self.starting.remove(hand)
         end(hand)
         self._failed_starts += 1
-        if not self._ever_up and (certain or self._failed_starts >= MOST_FAILED_STARTS):
+        unfit = unfit and hand.number <= self._first_wave
+        if unfit or (not self._ever_up and (certain or self._failed_starts >= MOST_FAILED_STARTS)):
             raise ResourceMissing(problems)
         pause = min(LONGEST_PAUSE, 2.0**self._failed_starts)
         self._no_start_before = time.monotonic() + pause
@@ -213,6 +221,9 @@ def _why_it_did_not_start(hand: Hand, error: Exception) -> tuple[Problem, bool]:
         what = f"another package called workers hides apportion's on the cluster: {there} instead of {here}"
         return Problem(what, where=where, mend=f"rename {there}"), True
     cause = getattr(error, "cause", None) or error
+    if isinstance(cause, WorkerError):  # ours says what and how to mend
+        what, _, mend = str(cause).partition("\n")
+        return Problem(f"cannot start: {what}", where=where, mend=mend.strip()), True
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     name = type(cause).__name__
     problem = Problem(f"cannot start: {name}: {lines[-1][:500] if lines else 'no reason given'}", where=where)
