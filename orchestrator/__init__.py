@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from orchestrator.campaign import Campaign
     from orchestrator.data.memory import arrays_data
     from orchestrator.errors import ApportionError
+    from orchestrator.job_run import run
     from orchestrator.jobs.job import Job
     from orchestrator.jobs.job_file import load_job
     from orchestrator.results import JobResult, open_result
-    from orchestrator.run import run
 
 __all__ = [
     "ApportionError",
@@ -36,7 +36,7 @@ _HOMES = {
     "arrays_data": "orchestrator.data.memory",
     "load_job": "orchestrator.jobs.job_file",
     "open_result": "orchestrator.results",
-    "run": "orchestrator.run",
+    "run": "orchestrator.job_run",
 }
 
 

@@ -8,10 +8,10 @@ from typing import Literal
 import click
 
 from orchestrator.closing import closing_words
+from orchestrator.job_run import run
 from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
 from orchestrator.results import open_tracker
-from orchestrator.run import run
 from orchestrator.signals import StopRequest, stop_on_signals
 
 

@@ -14,7 +14,7 @@ from orchestrator.errors import FailedRetrains, JobError, StoreRefused
 from orchestrator.jobs.job import Job
 from orchestrator.progress import Screen
 from orchestrator.results import JobResult, open_result
-from orchestrator.run import run
+from orchestrator.job_run import run
 
 pytestmark = pytest.mark.usefixtures("tracking_database")
 

@@ -10,7 +10,7 @@ from typing import Literal
 from orchestrator.driver.dispatch import carry_out
 from orchestrator.driver.driver_state import Policy
 from orchestrator.driver.pool import Pool
-from orchestrator.errors import FailedRetrains, Interrupted, JobError
+from orchestrator.errors import FailedRetrains, Interrupted, JobError, ResourceMissing
 from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.monitor import Monitor
 from orchestrator.placement import open_pool, workers_that_fit
@@ -26,6 +26,7 @@ from orchestrator.stops import until_stops
 from orchestrator.tracking.addresses import mask_address
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import Tracker
+from orchestrator.wording import last_line
 from workers.smoke import SmokeReport
 
 
@@ -66,7 +67,7 @@ def _tracker(job: Job, screen: Screen, start: str) -> Tracker:
     if tracker is None or (not may_create and tracker.find_job_run() is None):
         raise JobError(
             f"there is nothing to resume: job {job.name!r} was never started in {mask_address(job.store.tracking_uri)}",
-            mend="start it: apportion run JOB",
+            mend=f"start it: apportion run {job.origin.path or 'JOB'}",
         )
     return tracker
 
@@ -102,7 +103,7 @@ class _Driver:
             with self._closing_pool():
                 outcomes = [self._campaign(opened) for opened in self.session.campaigns]
             result = self._results(outcomes)
-            self._refuse_failures(outcomes)
+            self._refuse_failures(outcomes, result)
             status = "FINISHED"
         except Interrupted:
             status = "KILLED"
@@ -217,7 +218,7 @@ class _Driver:
         report = make_report(result, self.session.tracker, self.screen.say)
         return replace(result, report=report.path, headline=report.headline)
 
-    def _refuse_failures(self, outcomes: list[CampaignOutcome]) -> None:
+    def _refuse_failures(self, outcomes: list[CampaignOutcome], result: JobResult) -> None:
         tolerance = self.session.prepared.job.tolerance
         for outcome in outcomes:
             rows = self._rows(outcome.opened, outcome.opened.campaign.plan.draws)
@@ -226,12 +227,18 @@ class _Driver:
                 first = next(iter(failed.values()))
                 raise FailedRetrains(
                     f"{len(failed)} of {len(rows)} retrains of {outcome.opened.planned.name} failed "
-                    f"(tolerance {tolerance:g}); the first: {first}",
-                    mend="the other rows are stored and the report says what it left out; mend the learner and run "
-                    "again, or raise `tolerance`",
+                    f"(tolerance {tolerance:g}); the first: {last_line(first)}",
+                    mend=f"the other rows are stored, and {result.report} says what it left out; raise `tolerance` to "
+                    "accept that, or mend the learner and run it under another `name`",
                 )
 
     def _finish_runs(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
-        for opened in self.session.campaigns:
-            self.session.tracker.finish(opened.run.run_id, status)
-        self.session.tracker.finish(self.session.parent.run_id, status)
+        runs = [*(opened.run.run_id for opened in self.session.campaigns), self.session.parent.run_id]
+        try:
+            for run_id in runs:
+                self.session.tracker.finish(run_id, status)
+        except ResourceMissing as error:
+            if status == "FINISHED":
+                raise
+            # why it stopped is what has to be said, not that the server does not hear of it
+            self.screen.say(f"note: MLflow still shows this job as running: {error.problems[0].what}")
