@@ -12,6 +12,7 @@ import click
 
 from estimators.errors import EstimatorError
 from orchestrator.errors import ApportionError, Problem
+from orchestrator.wording import did_you_mean, shown
 from workers.errors import ChunkError, DeviceError, StoreError, WorkerError
 
 COMMANDS = {
@@ -35,9 +36,8 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
         if cmd_name not in COMMANDS:
-            return None
+            ctx.fail(f"no such command: {shown(cmd_name)}. {did_you_mean(cmd_name, COMMANDS)}".strip())
         module = importlib.import_module(f"orchestrator.commands.{cmd_name}")
         command: click.Command = module.command
         return command
@@ -93,7 +93,7 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; never raises but for what Python itself raises at exit."""
     debug = "--debug" in arguments
     try:
-        cli.main(args=arguments, prog_name="apportion", standalone_mode=False)
+        cli.main(args=[each for each in arguments if each != "--debug"], prog_name="apportion", standalone_mode=False)
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from estimators.arrays import Float32Array, FloatArray
+from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
 from estimators.registry import value_method
 from estimators.seeding import retrain_seeds
 from estimators.subsets import subset_keys
 from orchestrator.plan import chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
-from workers.learner import Learner
+from workers.errors import LearnerError
+from workers.learner import Learner, Losses
 from workers.smoke import SmokeReport
 
 MOST_PILOT_DRAWS = 32
@@ -37,7 +38,11 @@ class ExpectedError:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The cost of one campaign: retrains (end rows too), chunks, wall seconds on `workers`, bytes in the store."""
+    """The cost of one campaign: retrains (end rows too), chunks, wall seconds on `workers`, bytes in the store.
+
+    draws: of the retrains, those that the design draws; the others are the whole and the empty set. pilot_failed: how
+    many of the pilot's retrains failed, as they would in the campaign; failure: why the first did.
+    """
 
     campaign: PlannedCampaign
     retrains: int
@@ -48,6 +53,9 @@ class Forecast:
     stored_bytes: int
     pilot_draws: int
     errors: tuple[ExpectedError, ...]
+    draws: int
+    pilot_failed: int = 0
+    failure: str = ""
 
 
 def stored_bytes(rows: int, n: int, n_test: int, losses: int, *, train_losses: bool) -> int:
@@ -70,11 +78,12 @@ def _forecast(
     prepared: Prepared, campaign: PlannedCampaign, learner: Learner, report: SmokeReport, workers: int
 ) -> Forecast:
     data = prepared.loaded.dataset
-    losses, train, seconds = _pilot(prepared, campaign, learner, report.together)
+    pilot = _pilot(prepared, campaign, learner, report.together)
+    losses, train = pilot.test, pilot.train
     rows = campaign.draws + 1 + end_replicates(data.n, deterministic=report.traits.deterministic)
     size = stored_bytes(1, data.n, data.n_test, len(report.losses), train_losses=bool(train))
     per_chunk = chunk_rows(
-        together=report.together, seconds_per_retrain=seconds, bytes_per_row=size, rows=rows, workers=workers
+        together=report.together, seconds_per_retrain=pilot.seconds, bytes_per_row=size, rows=rows, workers=workers
     )
     drawn = len(next(iter(losses.values())))
     return Forecast(
@@ -82,31 +91,60 @@ def _forecast(
         retrains=rows,
         chunks=-(-rows // per_chunk),
         together=report.together,
-        seconds=rows * seconds / workers,
+        seconds=rows * pilot.seconds / workers,
         workers=workers,
         stored_bytes=rows * size,
         pilot_draws=drawn,
         errors=tuple(_errors(prepared, campaign, losses, train)) if drawn > 1 else (),
+        draws=campaign.draws,
+        pilot_failed=pilot.failed,
+        failure=pilot.failure,
     )
 
 
-def _pilot(
-    prepared: Prepared, campaign: PlannedCampaign, learner: Learner, together: int
-) -> tuple[dict[str, Float32Array], dict[str, Float32Array], float]:
-    """Losses of the pilot's draws on tests and training instances, and seconds a retrain."""
+@dataclass(frozen=True, slots=True)
+class _Pilot:
+    """Losses [drawn, ...] of the pilot's draws on tests and training instances, seconds a retrain, and failures."""
+
+    test: dict[str, Float32Array]
+    train: dict[str, Float32Array]
+    seconds: float
+    failed: int
+    failure: str
+
+
+def _pilot(prepared: Prepared, campaign: PlannedCampaign, learner: Learner, together: int) -> _Pilot:
+    """The pilot of a campaign. Raises LearnerError where every retrain of it fails."""
     count = min(campaign.draws, max(MOST_PILOT_DRAWS, together))
     identities = prepared.loaded.train_identities
-    parts, started, drawn = [], time.monotonic(), 0
+    parts: list[Losses] = []
+    reasons: list[str] = []
+    started, drawn = time.monotonic(), 0
     while drawn < count and (drawn == 0 or time.monotonic() - started < SECONDS_PER_PILOT):
         members = campaign.design.draws(drawn, min(drawn + together, count))
         keys = subset_keys(members, identities)
         seeds = retrain_seeds(prepared.job.learner.seed, keys, np.zeros(len(keys), dtype=np.int64))
-        parts.append(learner.retrain(members, seeds))
+        found = _trained(learner, members, seeds)
+        parts += [each for each in found if not isinstance(each, str)]
+        reasons += [each for each in found if isinstance(each, str)]
         drawn += len(members)
     seconds = (time.monotonic() - started) / drawn
+    if not parts:
+        raise LearnerError(f"{campaign.name}: all {drawn} retrains of the pilot fail, the first: {reasons[0]}")
     test = {name: np.concatenate([part.test[name] for part in parts]) for name in parts[0].test}
     train = {name: np.concatenate([(part.train or {})[name] for part in parts]) for name in parts[0].train or {}}
-    return test, train, seconds
+    return _Pilot(test, train, seconds, len(reasons), reasons[0] if reasons else "")
+
+
+def _trained(learner: Learner, members: BoolArray, seeds: SeedArray) -> list[Losses | str]:
+    """Losses of the retrains, or why one fails: of several together each alone, as in a campaign."""
+    try:
+        return [learner.retrain(members, seeds)]
+    except Exception as error:  # noqa: BLE001 - a campaign records the failure and goes on, so the pilot counts it
+        if len(members) == 1:
+            return [f"{type(error).__name__}: {error}"]
+    halves = np.array_split(np.arange(len(members)), 2)
+    return [each for half in halves for each in _trained(learner, members[half], seeds[half])]
 
 
 def _errors(

@@ -17,6 +17,7 @@ from estimators.arrays import FloatArray
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from orchestrator.campaign import Campaign
+from orchestrator.data.tables import features_shown
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
 from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
@@ -24,6 +25,7 @@ from orchestrator.report.page import write_report as write_page
 from orchestrator.results import JobResult
 from orchestrator.tracking.provenance import versions
 from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.wording import counted
 
 CONVERGENCE_POINTS = 10
 SECONDS_TAG = "apportion.seconds"
@@ -62,7 +64,7 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
     data, job = result.loaded.dataset, result.job
     return ReportInput(
         name=job.name,
-        data=f"{data.n:,} training and {data.n_test:,} test instances from {result.loaded.train_source.name}",
+        data=_data_words(result),
         learner=_learner_words(result),
         dataset=data,
         campaigns=[_campaign_facts(each, runs.get(each.id)) for each in result.campaigns],
@@ -72,8 +74,8 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         instance_value_campaigns=[campaign for _, campaign in computed.instance_values],
         train_names=result.loaded.train_names,
         test_names=result.loaded.test_names,
-        train_frame=result.loaded.train_frame,
-        test_frame=result.loaded.test_frame,
+        train_frame=features_shown(result.loaded.train_frame, job.data),
+        test_frame=features_shown(result.loaded.test_frame, job.data),
         image_shape=result.loaded.image_shape,
         known_label_errors=result.loaded.known_label_errors,
         test_losses=_full_losses(result.campaigns[0]) if result.campaigns else {},
@@ -119,6 +121,12 @@ def _computed(result: JobResult) -> _Computed:
 def values_asked(result: JobResult) -> tuple[str, ...]:
     """The job's values, or all that its campaigns permit."""
     return result.job.values or tuple(dict.fromkeys(name for each in result.campaigns for name in each.value_names))
+
+
+def _data_words(result: JobResult) -> str:
+    data = result.loaded.dataset
+    train = f"{data.n:,} training" if data.groups is None else f"{data.n:,} groups of {data.rows:,} training"
+    return f"{train} and {counted(data.n_test, 'test instance')} from {result.loaded.train_source.name}"
 
 
 def _learner_words(result: JobResult) -> str:

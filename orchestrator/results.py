@@ -72,7 +72,7 @@ def open_result(job: Job) -> JobResult:
     tracker = open_tracker(job)
     parent = tracker.find_job_run()
     if parent is None or parent.fingerprints is None:
-        raise _no_results(job)
+        raise no_results(job)
     prepared = prepare(job, _quiet)
     refuse_other(parent.fingerprints, prepared.fingerprints)
     wanted = {campaign.id for campaign in prepared.campaigns}
@@ -86,12 +86,13 @@ def open_tracker(job: Job) -> Tracker:
     prepare_environment()
     tracker = Tracker.open(job.store, job.folder, job.name, create=False)
     if tracker is None:
-        raise _no_results(job)
+        raise no_results(job)
     return tracker
 
 
-def _no_results(job: Job) -> JobError:
-    return JobError(f"job {job.name!r} has no results yet", mend="start it: apportion run JOB")
+def no_results(job: Job) -> JobError:
+    """The error of a job that was never started."""
+    return JobError(f"job {job.name!r} has no results yet", mend=f"start it: apportion run {job.origin.path or 'JOB'}")
 
 
 def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:

@@ -62,6 +62,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def last_line(reason: str) -> str:
+    """`exception: ValueError: why` of a failure's reason that carries a traceback; another reason as it is."""
+    kind, mark, rest = reason.partition(": ")
+    lines = [line.strip() for line in rest.splitlines() if line.strip()]
+    return f"{kind}{mark}{lines[-1]}" if lines else reason
+
+
 def size(count: float) -> str:
     """Bytes for people: `3.4 GB`."""
     for unit in ("bytes", "kB", "MB", "GB", "TB"):

@@ -4,6 +4,7 @@ In this order: losses have the right names, shapes, types and are numbers; the s
 a learner declared deterministic does not depend on the seed; `members` matters; instances outside it do not.
 """
 
+import re
 import time
 import traceback
 import warnings
@@ -25,6 +26,7 @@ HALF, OTHER_SEED, FULL, EMPTY = range(4)
 SMALL = 4
 """Retrains together in the checks themselves; one group of K is trained for its time."""
 MOST_NOTES = 3
+INSTALLED = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<")
 COARSE = (
     "a half of the training set and all of it give equal losses, which are 0 or 1: whether `members` matters could not"
     " be seen; a continuous loss beside it would show more"
@@ -137,9 +139,10 @@ def _which_raises(learner: Learner, rows: _Rows, error: Exception) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where an error was raised: file:line."""
+    """Where an error was raised, file:line: in code that is not installed, where there is such a line below ours."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "place unknown"
+    theirs = [frame for frame in frames if not INSTALLED.search(frame.filename)] or frames
+    return f"{theirs[-1].filename}:{theirs[-1].lineno}" if theirs else "place unknown"
 
 
 def _check_losses(learner: Learner, losses: Losses, rows: _Rows) -> None:

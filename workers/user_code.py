@@ -110,7 +110,8 @@ def _import_failed(
 def _no_such_name(target: Reference, found: object, part: str, module: ModuleType) -> str:
     where = getattr(module, "__file__", None) or target.module
     public = [name for name in vars(found) if not name.startswith("_")] if hasattr(found, "__dict__") else []
-    near = difflib.get_close_matches(part, public, n=3, cutoff=0.5)
+    lowered = {name.lower(): name for name in public}
+    near = [lowered[name] for name in difflib.get_close_matches(part.lower(), lowered, n=3, cutoff=0.5)]
     own = [name for name in public if getattr(getattr(found, name), "__module__", None) == module.__name__]
     names = near or own[:10]
     hint = f"did you mean {' or '.join(names)}?" if near else f"it has {', '.join(names) or 'no such names'}"

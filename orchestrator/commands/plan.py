@@ -10,6 +10,7 @@ from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import prepare, smoke
 from orchestrator.progress import Screen, duration
+from orchestrator.wording import counted
 
 
 @click.command(name="plan")
@@ -34,8 +35,8 @@ def command(job: Path) -> None:
         _show(each)
     total = sum(each.stored_bytes for each in forecasts)
     free = shutil.disk_usage(loaded.folder).free
-    time = duration(sum(each.seconds for each in forecasts))
-    click.echo(f"\nall: about {time} on {workers} workers, {_size(total)} in the store ({_size(free)} free here)")
+    time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"
+    click.echo(f"\nall: about {time}, {_size(total)} in the store ({_size(free)} free here)")
     click.echo(f"\nNext: apportion run {job}")
 
 
@@ -47,10 +48,13 @@ def _together(is_together: bool, together: int, reason: str) -> str:  # noqa: FB
 
 def _show(each: Forecast) -> None:
     click.echo(f"\n{each.campaign.name}: {each.campaign.design.label}")
-    click.echo(
-        f"  {each.retrains:,} retrains in {each.chunks:,} chunks, about {duration(each.seconds)}, "
-        f"{_size(each.stored_bytes)}"
-    )
+    ends = f"{each.draws:,} drawn, {each.retrains - each.draws:,} on all and on none of the instances"
+    click.echo(f"  {counted(each.retrains, 'retrain')} ({ends}) in {counted(each.chunks, 'chunk')}")
+    click.echo(f"  about {duration(each.seconds)}, {_size(each.stored_bytes)}")
+    if each.pilot_failed:
+        tried = each.pilot_failed + each.pilot_draws
+        click.echo(f"  {each.pilot_failed} of {tried} pilot retrains failed, the first: {each.failure}")
+        click.echo("  the campaign would store them as failures; mend the learner, or draw other subsets")
     if not each.errors:
         return
     click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")

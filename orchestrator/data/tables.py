@@ -61,6 +61,13 @@ def part_of_frame(
     )
 
 
+def features_shown(frame: pd.DataFrame | None, spec: DataSpec) -> pd.DataFrame | None:
+    """The columns that the page does not show beside them already: all but label and id."""
+    if frame is None:
+        return None
+    return frame[[name for name in frame.columns if name not in {spec.label, spec.id}]]
+
+
 def _is_absent(key: str, name: str | None, columns: list[str]) -> bool:
     return (key == "label" and name is None) or (name is not None and name not in columns)
 

@@ -7,7 +7,7 @@ from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Series, lines
 from orchestrator.report.contents import CampaignFacts, Convergence, ReportInput
 from orchestrator.report.phrases import count, duration, in_words, shorten
-from orchestrator.wording import size
+from orchestrator.wording import last_line, size
 
 CURVES = ("one", "two", "three", "four")
 FAILURES_SHOWN = 30
@@ -72,7 +72,7 @@ def failure_rows(contents: ReportInput) -> list[FailureRow]:
     return [
         FailureRow(
             campaign=failure.campaign,
-            reason=shorten(failure.reason, 300),
+            reason=shorten(last_line(failure.reason), 300),
             count=count(failure.count),
             attempts=count(failure.attempts),
             subset=shorten(failure.subset, 16),

@@ -10,6 +10,7 @@ from estimators.influence import Influence
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.label_errors import auroc_words, score_name
 from orchestrator.report.phrases import count, duration, in_words, listed, percent
+from orchestrator.report.shown import name_of, player_names
 from orchestrator.report.suspicion import Score, detection
 from orchestrator.wording import counted
 
@@ -48,7 +49,7 @@ def _label_errors(contents: ReportInput, scores: list[Score]) -> list[Markup]:
     selves = [score for score in scores if score.self_score]
     known = contents.known_label_errors
     if known is None or not known.any():
-        return [_suspects(selves[0])] if selves else []
+        return [_suspects(selves[0], contents)] if selves else []
     found = [(detection(score, known, contents.label_error_share), score) for score in selves or scores]
     ranked = sorted(found, key=lambda pair: -np.nan_to_num(pair[0].auroc))
     return [
@@ -65,8 +66,10 @@ def _label_errors(contents: ReportInput, scores: list[Score]) -> list[Markup]:
     ]
 
 
-def _suspects(score: Score) -> Markup:
-    first = [f"#{player}" for player in score.order[:5] if np.isfinite(score.suspicion[player])]
+def _suspects(score: Score, contents: ReportInput) -> Markup:
+    names = player_names(contents)
+    places = [int(player) for player in score.order[:5] if np.isfinite(score.suspicion[player])]
+    first = [f"#{player} {name_of(names, player)}".strip() for player in places]
     return _SUSPECTS.format(score=score_name(score), first=listed(first or ["unknown"]))
 
 

@@ -69,10 +69,9 @@ class Instances:
         """Training instance (or group) `player`; of a group, its first row."""
         data, known = self._contents.dataset, self._contents.known_label_errors
         row = int(self._first_rows[player])
-        names = data.group_names if data.groups is not None else self._contents.train_names
         return Shown(
             place=f"#{player}",
-            name=_name(names, player),
+            name=name_of(player_names(self._contents), player),
             label=self._train_label(player, row),
             picture=self._picture(data.train_features, row),
             cells=self._cells(0, row),
@@ -84,7 +83,7 @@ class Instances:
         data = self._contents.dataset
         return Shown(
             place=f"test #{j}",
-            name=_name(self._contents.test_names, j),
+            name=name_of(self._contents.test_names, j),
             label=self._label(data.test_labels[j]),
             picture=self._picture(data.test_features, j),
             cells=self._cells(1, j),
@@ -135,7 +134,14 @@ def _frames(contents: ReportInput) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     return None
 
 
-def _name(names: Sequence[str], position: int) -> str:
+def player_names(contents: ReportInput) -> Sequence[str]:
+    """Names of training instances, or of groups where they are the players."""
+    data = contents.dataset
+    return data.group_names if data.groups is not None else contents.train_names
+
+
+def name_of(names: Sequence[str], position: int) -> str:
+    """The name at a position, empty where it is missing or says no more than the position."""
     name = str(names[position]) if position < len(names) else ""
     return "" if name == str(position) else shorten(name, 40)
 

@@ -94,7 +94,12 @@ class FunctionLearner:
         )
 
     def _answer(self, row: BoolArray, seed: int) -> dict[str, Float32Array]:
-        found = self._function(row.copy(), seed, **self._spec.arguments)
+        try:
+            found = self._function(row.copy(), seed, **self._spec.arguments)
+        except SystemExit as error:  # would end the driver, or the worker with every chunk it holds
+            raise LearnerError(
+                f"{self._where} ends the program (sys.exit({error.code!r})): raise an exception instead"
+            ) from error
         if not isinstance(found, Mapping) or not found:
             raise LearnerError(
                 f"{self._where} returned {_described(found)}, wanted a dict of losses: {{'cross_entropy': array of"

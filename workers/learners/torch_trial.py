@@ -104,7 +104,9 @@ def _probe_outputs(module: nn.Module, inputs: Tensor, data: TorchData, reference
 
 def _cannot_run(error: Exception, inputs: Tensor, reference: str) -> str:
     hint = ""
-    if not inputs.is_floating_point():
+    if isinstance(error, IndexError):
+        hint = f"; the features go from {inputs.min().item():g} to {inputs.max().item():g} (see num_embeddings)"
+    elif not inputs.is_floating_point():
         hint = "; a layer such as Linear refuses integers: save the features as float32, or call x.float() in forward"
     kind = str(inputs.dtype).removeprefix("torch.")
     return f"model: {reference} cannot take inputs {list(inputs.shape)} of {kind}: {described(error)}{hint}"
