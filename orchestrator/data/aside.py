@@ -72,7 +72,8 @@ def _weights(values: AnyArray | None, source: str, problems: list[Problem]) -> F
 def _groups(values: AnyArray | None, source: str, problems: list[Problem]) -> tuple[IntArray | None, tuple[str, ...]]:
     if values is None:
         return None, ()
-    missing = np.flatnonzero(pd.isna(values))
+    blank = [isinstance(value, str) and not value.strip() for value in values.tolist()]  # an empty cell of a CSV
+    missing = np.flatnonzero(pd.isna(values) | np.asarray(blank, dtype=np.bool_))
     if len(missing):
         what = f"{counted(len(missing), 'row')} without a group, first row {missing[0]}"
         problems.append(Problem(what, source, "name the group of every row"))

@@ -402,7 +402,86 @@ CODE = [
     ),
 ]
 
-ROWS_OF_TABLE = JOB_FILES + CAMPAIGNS + DATA + CODE
+LEARNER = next(line for line in JOB.splitlines() if line.startswith("learner:"))
+CAMPAIGN_LINES = JOB[JOB.index("campaigns:") : JOB.index("values:")]
+
+
+def learner(text_of_it: str) -> Change:
+    return whole(JOB.replace(LEARNER, f"learner: {text_of_it}"))
+
+
+def csv(content: str) -> Change:
+    """A training set of this text beside a good test set."""
+
+    def change(folder: Path) -> None:
+        table("{train: train.csv, test: test.csv, label: species}")(folder)
+        (folder / "train.csv").write_text(content)
+
+    return change
+
+
+def truncated(folder: Path) -> None:
+    table("{train: train.parquet, test: test.parquet, label: species}")(folder)
+    path = folder / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+FURTHER = [
+    Bad("no campaign", whole(JOB.replace(CAMPAIGN_LINES, "campaigns: []\n")), ("job.yaml:5", "at least 1", "design:")),
+    Bad(
+        "one campaign without a list",
+        whole(JOB.replace(CAMPAIGN_LINES, "campaigns: {design: uniform}\n")),
+        ("job.yaml:5", "expected a list", "campaigns: [{"),
+    ),
+    Bad("a value twice", text("[downsampling,", "[banzhaf,"), ("job.yaml:8", "banzhaf stand twice")),
+    Bad("no retrain at a time", text("c: 1.0", "together: 0"), ("job.yaml:4", "`auto`", "at least 1")),
+    Bad("a learner in one word", learner("ridge"), ("job.yaml:4", "`ridge`", "{kind: logistic_regression}")),
+    Bad("a function that is nowhere", learner("{kind: function, function: nowhere.py:f}"), ("nowhere.py", "not there")),
+    Bad(
+        "an estimator misspelt",
+        learner("{kind: scikit_learn, estimator: sklearn.ensemble.RandomForestClasifier}"),
+        ("RandomForestClasifier", "did you mean RandomForestClassifier"),
+    ),
+    Bad(
+        "an estimator of Python's own",
+        learner("{kind: scikit_learn, estimator: os.system}"),
+        ("os.system", "Python's own", "sklearn.ensemble.RandomForestClassifier"),
+    ),
+    Bad(
+        "an estimator that does not estimate",
+        learner("{kind: scikit_learn, estimator: sklearn.preprocessing.StandardScaler}"),
+        ("StandardScaler", "neither classifier nor regressor"),
+    ),
+    Bad("a tolerance of 2", whole(JOB + "tolerance: 2\n"), ("job.yaml:12: tolerance", "`2`", "below 1")),
+    Bad("a probability of 0", text("probability: 0.5", "probability: 0"), ("job.yaml:7", "above 0", "0.5")),
+    Bad("a time limit below 0", text("gpus: 0}", "gpus: 0, time_limit: -1}"), ("workers.time_limit", "-1")),
+    Bad("no worker", text("cpus: 1, gpus: 0", "count: 0"), ("job.yaml:11: workers.count", "at least 1")),
+    Bad("a task misspelt", text("test.npz}", "test.npz, task: clasification}"), ("`classification`", "did you mean")),
+    Bad("an empty CSV", csv(""), ("job.yaml:3", "train.csv", "Empty")),
+    Bad("a CSV of its header alone", csv("width,species\n"), ("train.csv", "0 training instances", "at least 2")),
+    Bad("a column that stands twice", csv("a,a,species\n1,2,x\n3,4,y\n"), ("train.csv", "stand twice: a")),
+    Bad("a Parquet file cut off", truncated, ("train.parquet", "cannot be read as Parquet", "write the file again")),
+    Bad(
+        "a label that the test set lacks",
+        table(TABLE_DATA, lambda _, test: test.pop("species")),
+        ("test.", "`species`"),
+    ),
+    Bad("complex features", npz(X=lambda X: X + 1j), ("complex128", "float32")),
+    Bad("a weight in words", table(TABLE_DATA, in_column("weight", 3, "heavy")), ("weights", "numbers above 0")),
+    Bad(
+        "a row without a group",
+        table(TABLE_DATA, in_column("patient", 3, " ")),
+        ("1 row without a group", "first row 3"),
+    ),
+    Bad(
+        "a label and nothing else",
+        csv("species\nx\ny\nx\n"),
+        ("train.csv", "features"),
+    ),
+    Bad("a function that yields", function("def load():\n    yield 1\n"), ("generator", '"X": X')),
+]
+
+ROWS_OF_TABLE = JOB_FILES + CAMPAIGNS + DATA + CODE + FURTHER
 
 
 def refuse(job: str) -> int:

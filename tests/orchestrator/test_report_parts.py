@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from report_material import dataset, influence, instance_values, report_input
+from report_material import N, dataset, influence, instance_values, report_input
 
 from orchestrator.report.axes import BOTTOM, LEFT, RIGHT, TOP, horizontal, round_step, vertical
 from orchestrator.report.certainty import certain_pairs
 from orchestrator.report.charts import Series, histogram, lines, ranked
 from orchestrator.report.explained_tests import choose
+from orchestrator.report.headline import headline
 from orchestrator.report.phrases import MINUS, UNKNOWN, clean, duration, interval, listed, number, percent, shorten
 from orchestrator.report.pictures import drawing_of
 from orchestrator.report.suspicion import detection, errors_met, scores_of
@@ -177,3 +178,11 @@ def test_clean_text_is_printable_and_cleaning_again_changes_nothing(text):
     assert cleaned == clean(cleaned)
     assert not set(itertools.chain(range(32), range(0x202A, 0x202F), (0x2028,))) & {ord(c) for c in cleaned}
     cleaned.encode("utf-8")
+
+
+def test_the_most_suspicious_are_named_as_the_data_name_them():
+    contents = report_input(known_label_errors=None, train_names=[f"patient {i}" for i in range(N)])
+    said = headline(contents, scores_of(contents), [certain_pairs(each) for each in contents.shown_influences()])
+    first = next(score for score in scores_of(contents) if score.self_score).order[0]
+
+    assert any(f"#{first} patient {first}" in sentence for sentence in said)

@@ -104,3 +104,11 @@ def test_errors_of_the_function_go_through():
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         one(losses)
+
+
+def test_a_function_that_ends_the_program_is_an_error_like_another():
+    def losses(members, seed, *, folder=None):
+        raise SystemExit(3)
+
+    with pytest.raises(LearnerError, match=r"ends the program \(sys.exit\(3\)\): raise an exception instead"):
+        one(losses)

@@ -1,0 +1,54 @@
+"""`apportion plan` and the command line around it, as a person meets them."""
+
+import pytest
+from good_job import JOB, write_good_job
+
+from orchestrator.cli import run_command
+from orchestrator.wording import last_line
+
+NEIGHBOURS = "{kind: scikit_learn, estimator: sklearn.neighbors.KNeighborsClassifier, arguments: {n_neighbors: %d}}"
+
+
+def plan(folder, monkeypatch, *, neighbours, probability):
+    """The exit code of a plan with nearest neighbours, which need subsets of as many members."""
+    write_good_job(folder)
+    learner = next(line for line in JOB.splitlines() if line.startswith("learner:"))
+    job = JOB.replace(learner, f"learner: {NEIGHBOURS % neighbours}").replace("banzhaf]", "memorization]")
+    (folder / "job.yaml").write_text(job.replace("probability: 0.5", f"probability: {probability}"))
+    monkeypatch.chdir(folder)
+    return run_command(["plan", "job.yaml"])
+
+
+def test_retrains_that_fail_in_the_pilot_are_counted_with_the_reason(tmp_path, monkeypatch, capsys):
+    assert plan(tmp_path, monkeypatch, neighbours=19, probability=0.5) == 0
+
+    said = capsys.readouterr().out
+    assert "pilot retrains failed, the first: ValueError: Expected n_neighbors" in said
+    assert "20 drawn, 2 on all and on none of the instances" in said
+
+
+def test_a_pilot_whose_retrains_all_fail_ends_the_plan(tmp_path, monkeypatch, capsys):
+    assert plan(tmp_path, monkeypatch, neighbours=19, probability=0.25) == 2
+
+    said = capsys.readouterr().err
+    assert "bernoulli: all 30 retrains of the pilot fail, the first: ValueError" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("arguments", [["rn"], ["--debug", "rn"], ["rn", "--debug"]])
+def test_a_command_misspelt_gets_the_nearest(arguments, capsys):
+    assert run_command(arguments) == 2
+    assert "did you mean `run`?" in capsys.readouterr().err
+
+
+def test_debug_may_stand_after_the_command(tmp_path, capsys):
+    assert run_command(["plan", str(tmp_path / "none.yaml"), "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_failure_is_told_by_its_kind_and_the_last_line_of_its_traceback():
+    reason = 'exception: Traceback (most recent call last):\n  File "a.py", line 3\nValueError: too few\n'
+
+    assert last_line(reason) == "exception: ValueError: too few"
+    assert last_line("timeout: longer than 5 s") == "timeout: longer than 5 s"
+    assert last_line("lost") == "lost"
