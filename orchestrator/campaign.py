@@ -22,7 +22,8 @@ class Campaign:
     """A design carried out with a learner.
 
     name: what the job calls it. losses: the losses kept, the first is the default. deterministic: the learner's
-    losses do not depend on the seed. has_train_losses: losses on the training instances are kept too.
+    losses do not depend on the seed. has_train_losses: losses on the training instances are kept too. asked: draws
+    that the budget asks for, where the plan is cut at those that are stored so far.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Campaign:
     losses: tuple[str, ...]
     deterministic: bool
     has_train_losses: bool
+    asked: int | None = None
 
     @property
     def id(self) -> str:
@@ -70,12 +72,25 @@ class Campaign:
         self, result: Influence | InstanceValues, method: ValueMethod, draws: int
     ) -> Influence | InstanceValues:
         failed = len(self.store.failed([row for rows in self.plan.all_rows(draws) for row in rows.ids]))
-        notes = result.notes
+        notes = (*result.notes, *self._remarks(draws))
         if failed:
             notes = (*notes, f"{failed} of {draws} retrains failed and are left out")
         if isinstance(result, Influence) and not method.per_instance:
             return replace(result, notes=notes, sources=frozenset({f"{self.id} draws 0 to {draws}"}))
         return replace(result, notes=notes)
+
+    def _remarks(self, draws: int) -> list[str]:
+        """What a reader of values from the first `draws` draws has to know of the rows behind them."""
+        remarks = []
+        if self.asked is not None and draws < self.asked:
+            remarks.append(f"not finished: {draws:,} of {self.asked:,} draws of {self.name} are stored so far")
+        classes = self.store.facts().numeric_classes
+        if len(classes) > 1:
+            remarks.append(
+                f"the store's retrains are of {len(classes)} numeric classes ({'; '.join(classes)}): "
+                "rows of different ones agree to rounding, not to the bit"
+            )
+        return remarks
 
     def loss_or_default(self, loss: str | None) -> str:
         """The loss asked for, or the first kept; raises EstimatorError where it is not kept."""

@@ -19,7 +19,7 @@ from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen
 from orchestrator.recording import CampaignRecorder, Tally
 from orchestrator.reporting import SECONDS_TAG, make_report
-from orchestrator.results import DRAWS_TAG, JobResult
+from orchestrator.results import DRAWS_TAG, RETRAINS_TAG, JobResult
 from orchestrator.session import OpenCampaign, Session, open_session, with_draws
 from orchestrator.signals import StopRequest
 from orchestrator.stops import until_stops
@@ -143,6 +143,7 @@ class _Driver:
         wanted = set(self._rows(opened, opened.planned.draws))
         missing = self._missing(opened, opened.planned.draws)
         spared = len(wanted) - len(missing)
+        self.session.tracker.set_tags(opened.run.run_id, {RETRAINS_TAG: len(wanted)})
         if spared:
             self.screen.say(f"{opened.planned.name}: {spared:,} of {len(wanted):,} retrains are in the store already")
         return CampaignRecorder(
@@ -204,8 +205,8 @@ class _Driver:
             )
             if point.mean_standard_error < until.below:
                 break
-        self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws})
-        recorder.tally.planned = len(set(self._rows(opened, draws)))
+        recorder.cut(len(set(self._rows(opened, draws))))
+        self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})
         return with_draws(opened, draws)
 
     def _results(self, outcomes: list[CampaignOutcome]) -> JobResult:
@@ -221,7 +222,7 @@ class _Driver:
     def _refuse_failures(self, outcomes: list[CampaignOutcome], result: JobResult) -> None:
         tolerance = self.session.prepared.job.tolerance
         for outcome in outcomes:
-            rows = self._rows(outcome.opened, outcome.opened.campaign.plan.draws)
+            rows = list(dict.fromkeys(self._rows(outcome.opened, outcome.opened.campaign.plan.draws)))
             failed = self.session.store.failed(rows)
             if len(failed) > tolerance * len(rows):
                 first = next(iter(failed.values()))
@@ -233,6 +234,8 @@ class _Driver:
                 )
 
     def _finish_runs(self, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        if self.session.lease.lost():
+            return  # the runs' states are the other driver's to tell
         runs = [*(opened.run.run_id for opened in self.session.campaigns), self.session.parent.run_id]
         try:
             for run_id in runs:

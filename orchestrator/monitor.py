@@ -7,9 +7,9 @@ Each statistic is computed on one loss (the campaign's first, unless told), over
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from estimators.arrays import AnyArray
+from estimators.evaluation import rank_stability
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
@@ -74,7 +74,7 @@ class _Watched:
             draws=draws,
             mean_standard_error=_finite_mean(watched.standard_errors),
             signs_certain=float(mean.data_values().certain().mean()),
-            rank_stability=_rank_correlation(even.data_values().values, odd.data_values().values),
+            rank_stability=rank_stability(even.data_values().values, odd.data_values().values),
         )
 
 
@@ -120,10 +120,3 @@ def complete_prefix(campaign: Campaign, start: int) -> int:
 def _finite_mean(errors: AnyArray) -> float:
     finite = errors[np.isfinite(errors)]
     return float(finite.mean()) if finite.size else float("nan")
-
-
-def _rank_correlation(a: AnyArray, b: AnyArray) -> float:
-    both = np.isfinite(a) & np.isfinite(b)
-    if both.sum() < 3 or np.ptp(a[both]) == 0 or np.ptp(b[both]) == 0:
-        return float("nan")
-    return float(stats.spearmanr(a[both], b[both]).statistic)

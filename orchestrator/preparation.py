@@ -112,4 +112,5 @@ def _draws(spec: CampaignSpec, design: Design) -> int:
         return spec.retrains.until.at_most
     if design.draw_count is not None:
         return design.draw_count
-    return design.least_draws if spec.retrains is None else spec.retrains
+    assert spec.retrains is not None, "checked: a random design needs a budget"
+    return spec.retrains

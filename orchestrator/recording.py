@@ -104,6 +104,11 @@ class CampaignRecorder:
             self._metrics_at = now
             self._send_metrics()
 
+    def cut(self, planned: int) -> None:
+        """The campaign ends before its whole budget: `planned` rows are all that it takes, and no more were spared."""
+        self.tally.planned = planned
+        self.tally.spared = max(0, min(self.tally.spared, planned - self.tally.done))
+
     def line(self, note: str = "") -> ProgressLine:
         """Progress of the campaign now."""
         tally = self.tally

@@ -20,6 +20,8 @@ from workers.chunk_types import Fingerprints
 from workers.stores import open_chunk_store
 
 DRAWS_TAG = "apportion.draws"
+RETRAINS_TAG = "apportion.retrains"
+"""Different retrains planned: the draws without those drawn twice, and the ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +78,10 @@ def open_result(job: Job) -> JobResult:
     prepared = prepare(job, _quiet)
     refuse_other(parent.fingerprints, prepared.fingerprints)
     wanted = {campaign.id for campaign in prepared.campaigns}
-    runs = [run for run in tracker.campaign_runs() if run.campaign_id in wanted]
-    campaigns = tuple(read_campaign(prepared.loaded, parent.fingerprints, run, tracker.campaign_runs()) for run in runs)
+    runs = tracker.campaign_runs()
+    store = loss_store(prepared.loaded, parent.fingerprints, runs)
+    store.refresh()
+    campaigns = tuple(read_campaign(prepared.loaded, store, run) for run in runs if run.campaign_id in wanted)
     return JobResult(job, prepared.loaded, campaigns)
 
 
@@ -107,14 +111,16 @@ def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[Campai
     return LossStore(stores, fingerprints, n=loaded.dataset.n, n_test=loaded.dataset.n_test)
 
 
-def read_campaign(
-    loaded: LoadedData, fingerprints: Fingerprints, run: CampaignRun, runs: list[CampaignRun]
-) -> Campaign:
-    """A campaign as its store has it: the plan that was stored, as many draws as are complete."""
-    facts = PlanFacts.decode(open_chunk_store(run.chunks_address).get(PLAN_FILE))
-    plan = Plan(facts, facts.design_made(), loaded.train_identities, int(run.tags.get(DRAWS_TAG, "0")))
-    store = loss_store(loaded, fingerprints, runs)
-    store.refresh()
+def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:
+    """A campaign as its store has it: the plan that was stored, as many draws as are complete.
+
+    Raises JobError where it has none yet: no plan, or end rows or first draws that are still to be trained.
+    """
+    chunks = open_chunk_store(run.chunks_address)
+    if PLAN_FILE not in chunks.names():
+        raise _nothing_yet(run)
+    facts, asked = PlanFacts.decode(chunks.get(PLAN_FILE)), int(run.tags.get(DRAWS_TAG, "0"))
+    plan = Plan(facts, facts.design_made(), loaded.train_identities, asked)
     campaign = Campaign(
         name=run.name,
         plan=plan,
@@ -122,8 +128,20 @@ def read_campaign(
         losses=facts.losses,
         deterministic=facts.deterministic,
         has_train_losses=facts.train_losses,
+        asked=asked,
     )
-    return replace(campaign, plan=plan.cut(complete_prefix(campaign, 0)))
+    complete = complete_prefix(campaign, 0)
+    if not complete or store.missing(plan.end_rows().ids):
+        raise _nothing_yet(run)
+    return replace(campaign, plan=plan.cut(complete))
+
+
+def _nothing_yet(run: CampaignRun) -> JobError:
+    return JobError(
+        f"campaign {run.name} has no values yet: its first retrains, or those of the whole training set and of the "
+        "empty subset, are not stored",
+        mend="let it run on, or go on: apportion resume JOB",
+    )
 
 
 def _quiet(text: str) -> None:

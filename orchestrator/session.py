@@ -102,7 +102,7 @@ def _tags(prepared: Prepared) -> dict[str, Value]:
 def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned: PlannedCampaign) -> CampaignRun:
     loaded = prepared.loaded
     sources = (loaded.train_source, loaded.test_source)
-    return tracker.campaign_run(
+    run = tracker.campaign_run(
         planned.id,
         name=planned.name,
         parent=parent,
@@ -115,6 +115,8 @@ def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned:
         ),
         description=campaign_description(prepared, planned),
     )
+    tracker.put(run.run_id, "job.yaml", replayable(prepared.job))
+    return run
 
 
 def _open(

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Self
 
+from orchestrator.errors import ResourceMissing
 from orchestrator.tracking.metric_points import Moment, Point, Thinning, metric_name, moment_of
 
 Send = Callable[[str, Sequence[Point]], None]
@@ -71,8 +72,18 @@ class Journal:
         limit: int = 1000,
         pace: Pace | None = None,
     ) -> Self:
-        """A journal in a folder, with its thread running; what a killed driver left there is sent first."""
-        journal = cls(folder, send, say=say, limit=limit, pace=pace)
+        """A journal in a folder, with its thread running; what a killed driver left there is sent first.
+
+        Raises ResourceMissing where the folder cannot be written.
+        """
+        try:
+            journal = cls(folder, send, say=say, limit=limit, pace=pace)
+        except OSError as error:
+            raise ResourceMissing(
+                f"metrics cannot be noted: {error.strerror}",
+                where=str(folder),
+                mend="make the job's folder writable, or copy the job file to a folder that is",
+            ) from error
         journal._thread.start()
         return journal
 
