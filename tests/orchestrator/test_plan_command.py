@@ -9,18 +9,18 @@ from orchestrator.wording import last_line
 NEIGHBOURS = "{kind: scikit_learn, estimator: sklearn.neighbors.KNeighborsClassifier, arguments: {n_neighbors: %d}}"
 
 
-def plan(folder, monkeypatch, *, neighbours, probability):
+def plan(folder, monkeypatch, *, neighbours, fraction=0.7):
     """The exit code of a plan with nearest neighbours, which need subsets of as many members."""
     write_good_job(folder)
     learner = next(line for line in JOB.splitlines() if line.startswith("learner:"))
     job = JOB.replace(learner, f"learner: {NEIGHBOURS % neighbours}").replace("banzhaf]", "memorization]")
-    (folder / "job.yaml").write_text(job.replace("probability: 0.5", f"probability: {probability}"))
+    (folder / "job.yaml").write_text(job.replace("fraction: 0.7", f"fraction: {fraction}"))
     monkeypatch.chdir(folder)
     return run_command(["plan", "job.yaml"])
 
 
 def test_retrains_that_fail_in_the_pilot_are_counted_with_the_reason(tmp_path, monkeypatch, capsys):
-    assert plan(tmp_path, monkeypatch, neighbours=19, probability=0.5) == 0
+    assert plan(tmp_path, monkeypatch, neighbours=19) == 0
 
     said = capsys.readouterr().out
     assert "pilot retrains failed, the first: ValueError: Expected n_neighbors" in said
@@ -28,10 +28,10 @@ def test_retrains_that_fail_in_the_pilot_are_counted_with_the_reason(tmp_path, m
 
 
 def test_a_pilot_whose_retrains_all_fail_ends_the_plan(tmp_path, monkeypatch, capsys):
-    assert plan(tmp_path, monkeypatch, neighbours=19, probability=0.25) == 2
+    assert plan(tmp_path, monkeypatch, neighbours=19, fraction=0.25) == 2
 
     said = capsys.readouterr().err
-    assert "bernoulli: all 30 retrains of the pilot fail, the first: ValueError" in said
+    assert "uniform: all 20 retrains of the pilot fail, the first: ValueError" in said
     assert "Traceback" not in said
 
 
