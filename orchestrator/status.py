@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import JobError
 from orchestrator.plan import PLAN_FILE, PlanFacts
-from orchestrator.results import DRAWS_TAG
+from orchestrator.results import DRAWS_TAG, RETRAINS_TAG
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_file import parse_name
 from workers.stores import open_chunk_store
@@ -65,13 +65,13 @@ def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignSta
     names = store.names()
     metrics = tracker.latest_metrics(run.run_id)
     ends = 0
-    if PLAN_FILE in names:
+    if RETRAINS_TAG not in run.tags and PLAN_FILE in names:
         ends = PlanFacts.decode(store.get(PLAN_FILE)).end_replicates + 1
     state = STATES.get(run.status, run.status.lower())
     return CampaignStatus(
         name=run.name,
         state="stopped" if state == "running" and not alive else state,
-        planned=int(run.tags.get(DRAWS_TAG, "0")) + ends,
+        planned=int(run.tags.get(RETRAINS_TAG) or run.tags.get(DRAWS_TAG, "0")) + ends,
         stored=int(metrics.get("retrains", 0.0)),
         failed=int(metrics.get("failures", 0.0)),
         chunks=sum(parse_name(name) is not None for name in names),

@@ -1,9 +1,13 @@
 """`apportion plan` and the command line around it, as a person meets them."""
 
+import numpy as np
 import pytest
 from good_job import JOB, write_good_job
 
+from orchestrator import Job, arrays_data, run
 from orchestrator.cli import run_command
+from orchestrator.results import open_tracker
+from orchestrator.status import job_status
 from orchestrator.wording import last_line
 
 NEIGHBOURS = "{kind: scikit_learn, estimator: sklearn.neighbors.KNeighborsClassifier, arguments: {n_neighbors: %d}}"
@@ -52,3 +56,20 @@ def test_a_failure_is_told_by_its_kind_and_the_last_line_of_its_traceback():
     assert last_line(reason) == "exception: ValueError: too few"
     assert last_line("timeout: longer than 5 s") == "timeout: longer than 5 s"
     assert last_line("lost") == "lost"
+
+
+def test_status_of_a_whole_enumeration_counts_no_subset_twice(tmp_path, tracking_database):
+    data = arrays_data(np.eye(4), np.arange(4.0), np.ones((2, 4)), np.ones(2))
+    job = Job(
+        name="all",
+        data=data,
+        learner={"kind": "ridge"},
+        campaigns=[{"design": "exhaustive"}],
+        cluster={"address": "in_process"},
+        store={"tracking_uri": f"sqlite:///{tracking_database}"},
+        folder=tmp_path,
+    )
+    run(job)
+
+    (campaign,) = job_status(open_tracker(job)).campaigns
+    assert (campaign.stored, campaign.planned) == (16, 16)
