@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from estimators.aggregators.blocks import aggregate
-from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import VALUES, ValueMethod, value_method
@@ -125,14 +124,6 @@ class Campaign:
         """Draws start..stop-1 in plan order, by blocks of at most 256; failed rows are left out."""
         for rows in self.plan.blocks_of_draws(start, stop):
             yield self._read(rows, loss, with_train=with_train)
-
-    def spread(self, loss: str, draws: int) -> FloatArray:
-        """Standard deviation [n_test + 1] of the losses over draws; the last is that of the mean over tests."""
-        blocks = [block.losses.astype(np.float64) for block in self.retrains(loss, 0, draws)]
-        losses = np.concatenate(blocks)
-        columns = np.concatenate([losses, losses.mean(axis=1, keepdims=True)], axis=1)
-        deviation: FloatArray = columns.std(axis=0, ddof=1)
-        return deviation
 
     def _read(self, rows: PlanRows, loss: str, *, with_train: bool) -> Retrains:
         stored = self.store.read(rows.ids, loss, with_train=with_train)

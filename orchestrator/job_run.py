@@ -55,20 +55,25 @@ def run(
     stopping = StopRequest() if stopping is None else stopping
     prepare_environment()
     prepared = prepare(job, screen.say)
-    tracker = _tracker(job, screen, start)
     report = _smoke_once(prepared, screen)
+    tracker = _tracker(job, screen, start, report)
     with open_session(prepared, tracker, report, workers_that_fit(job), screen.say) as session:
         return _Driver(session, screen, stopping, report).carry_job_out()
 
 
-def _tracker(job: Job, screen: Screen, start: str) -> Tracker:
-    may_create = start != "stopped"
-    tracker = Tracker.open(job.store, job.folder, job.name, create=may_create, say=screen.say)
-    if tracker is None or (not may_create and tracker.find_job_run() is None):
+def _tracker(job: Job, screen: Screen, start: str, report: Callable[[], SmokeReport]) -> Tracker:
+    """The job's store, made where it may be; a learner that cheats is refused before anything is made."""
+    tracker = Tracker.open(job.store, job.folder, job.name, create=False, say=screen.say)
+    if start == "stopped" and (tracker is None or tracker.find_job_run() is None):
         raise JobError(
             f"there is nothing to resume: job {job.name!r} was never started in {mask_address(job.store.tracking_uri)}",
             mend=f"start it: apportion run {job.origin.path or 'JOB'}",
         )
+    if tracker is None:
+        report()
+        tracker = Tracker.open(job.store, job.folder, job.name, say=screen.say)
+    if tracker is None:
+        raise RuntimeError("the store was made and is not there")
     return tracker
 
 
@@ -133,6 +138,7 @@ class _Driver:
         recorder = self._recorder(opened)
         budget = opened.planned.spec.retrains
         if isinstance(budget, UntilBudget):
+            opened.campaign.loss_or_default(budget.until.loss)  # refused before the first retrain, not after the last
             opened = self._until(opened, recorder, budget)
         else:
             self._train(opened, recorder, opened.planned.draws)

@@ -7,7 +7,7 @@ instance, from every campaign that does.
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -112,7 +112,8 @@ def _computed(result: JobResult) -> _Computed:
                 continue
             found = campaign.values(name)
             if isinstance(found, Influence):
-                influences.append((found, campaign.name))
+                # without its sufficient statistics, which only sums need: two matrices less for each value
+                influences.append((replace(found, statistics=None), campaign.name))
                 break
             instance_values.append((found, campaign.name))
     return _Computed(tuple(influences), tuple(instance_values))

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 from estimators.designs.protocol import Design
+from estimators.registry import VALUES
+from orchestrator.checks.campaigns import values_of
 from orchestrator.errors import Problem
 from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.wording import shown, size
@@ -24,6 +26,9 @@ BYTES_A_LOSS = 3.5
 
 ARRAYS_A_VALUE = 6
 """Float64 arrays [n, n_test] alive while one value of one loss is computed: values, errors, degrees, statistics."""
+
+ARRAYS_KEPT = 3
+"""Float64 arrays [n, n_test] that each further value keeps until the report is written: values, errors, degrees."""
 
 _HERE = ("local", "in_process")
 _ADDRESS = re.compile(r"(ray://)?(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?):([0-9]{1,5})")
@@ -96,7 +101,8 @@ def room_problems(job: Job, data: Dataset, designs: Sequence[Design | None]) -> 
         )
         mend = "fewer retrains, fewer test instances, fewer `losses`, `train_losses: false`, or another disk"
         problems.append(Problem(what, job.origin.where("campaigns"), mend))
-    needed, free = 8 * ARRAYS_A_VALUE * data.n * data.n_test, psutil.virtual_memory().available
+    arrays = ARRAYS_A_VALUE + ARRAYS_KEPT * (_matrices(job, designs) - 1)
+    needed, free = 8 * arrays * data.n * data.n_test, psutil.virtual_memory().available
     if needed > free:
         what = (
             f"influence of {data.n:,} training instances on {data.n_test:,} test instances takes {size(needed)}, "
@@ -106,6 +112,13 @@ def room_problems(job: Job, data: Dataset, designs: Sequence[Design | None]) -> 
             Problem(what, job.origin.where("data"), "fewer test instances, or groups of training instances")
         )
     return problems
+
+
+def _matrices(job: Job, designs: Sequence[Design | None]) -> int:
+    """Values of the job that are a matrix [n, n_test], at least one."""
+    made = [design for design in designs if design is not None]
+    names = [name for name in values_of(job, made) if name in VALUES]
+    return max(1, sum(not VALUES[name].per_instance for name in names))
 
 
 def planned_retrains(job: Job, designs: Sequence[Design | None], n: int) -> int:

@@ -1,10 +1,11 @@
 """Whether the learner and its losses are for the task that the labels set."""
 
 from orchestrator.errors import Problem
-from orchestrator.jobs.job import Job
-from orchestrator.wording import listed
+from orchestrator.jobs.job import Job, UntilBudget
+from orchestrator.wording import listed, shown
 from workers.dataset import Task
 from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
+from workers.losses import DEFAULT
 
 LOSSES: dict[Task, tuple[str, ...]] = {
     "classification": ("cross_entropy", "zero_one", "margin"),
@@ -24,6 +25,17 @@ def loss_problems(job: Job, task: Task) -> list[Problem]:
         problems.append(Problem(f"{listed(foreign)} cannot be kept: the task is {task}", where, mend))
     if len(set(learner.losses)) < len(learner.losses):
         problems.append(Problem(f"a loss stands twice in {listed(learner.losses)}", where, "name each loss once"))
+    return problems + _until_problems(job, learner.losses or DEFAULT[task])
+
+
+def _until_problems(job: Job, kept: tuple[str, ...]) -> list[Problem]:
+    """`until` rules on a loss that is not kept."""
+    problems = []
+    for index, campaign in enumerate(job.campaigns):
+        loss = campaign.retrains.until.loss if isinstance(campaign.retrains, UntilBudget) else None
+        if loss is not None and loss not in kept:
+            where = job.origin.where("campaigns", index, "retrains", "until", "loss")
+            problems.append(Problem(f"{shown(loss)} is not kept", where, f"losses kept: {listed(kept)}"))
     return problems
 
 

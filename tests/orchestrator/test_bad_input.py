@@ -241,6 +241,11 @@ CAMPAIGNS = [
         ("job.yaml:7", "memorization"),
     ),
     Bad(
+        "until on a loss that is not kept",
+        text("retrains: 30", "retrains: {until: {value: banzhaf, loss: squared_error, below: 0.1, at_most: 90}}"),
+        ("job.yaml:7", "squared_error", "losses kept: cross_entropy"),
+    ),
+    Bad(
         "until without a bound",
         text("retrains: 30", "retrains: {until: {value: banzhaf, at_most: 90}}"),
         ("`below` is missing",),

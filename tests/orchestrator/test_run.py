@@ -11,10 +11,11 @@ from sklearn.preprocessing import StandardScaler
 from estimators.influence import Influence
 from orchestrator.data.memory import arrays_data
 from orchestrator.errors import FailedRetrains, JobError, StoreRefused
+from orchestrator.job_run import run
 from orchestrator.jobs.job import Job
 from orchestrator.progress import Screen
 from orchestrator.results import JobResult, open_result
-from orchestrator.job_run import run
+from workers.errors import LearnerError
 
 pytestmark = pytest.mark.usefixtures("tracking_database")
 
@@ -192,6 +193,17 @@ def test_failed_retrains_within_the_tolerance_are_left_out_and_said(tmp_path: Pa
 def test_a_value_that_no_campaign_permits_is_refused_with_the_design_to_run(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="exhaustive"):
         carried_out(a_job(tmp_path, values=("shapley",)))
+
+
+def test_a_learner_that_cheats_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n\ndef losses(members, seed, *, folder=None):\n    return {'cross_entropy': np.zeros(20)}\n"
+    )
+    (tmp_path / "cheat.py").write_text(code, encoding="utf-8")
+    (tmp_path / "apportion.db").unlink()
+    with pytest.raises(LearnerError, match="members"):
+        carried_out(a_job(tmp_path, learner={"kind": "function", "function": "cheat.py:losses"}))
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["cheat.py"]
 
 
 def test_resume_refuses_where_nothing_was_started(tmp_path: Path) -> None:
