@@ -196,9 +196,8 @@ def test_a_value_that_no_campaign_permits_is_refused_with_the_design_to_run(tmp_
 
 
 def test_a_learner_that_cheats_is_refused_and_nothing_is_made(tmp_path: Path) -> None:
-    code = (
-        "import numpy as np\n\ndef losses(members, seed, *, folder=None):\n    return {'cross_entropy': np.zeros(20)}\n"
-    )
+    code = "import numpy as np\n\ndef losses(members, seed, *, folder=None):\n"
+    code += "    return {'cross_entropy': np.linspace(0.1, 0.9, 20)}\n"
     (tmp_path / "cheat.py").write_text(code, encoding="utf-8")
     (tmp_path / "apportion.db").unlink()
     with pytest.raises(LearnerError, match="members"):
