@@ -4,6 +4,7 @@ Runs the job of examples/label_errors twice in fresh folders, as `make run` does
 """
 
 import hashlib
+import os
 import platform
 import shutil
 import subprocess
@@ -53,18 +54,26 @@ def main() -> None:
     """Run twice and print."""
     with tempfile.TemporaryDirectory() as folder:
         runs = [carried_out(Path(folder) / str(number)) for number in (1, 2)]
-    print(f"machine: {platform.processor() or platform.machine()}, torch {torch.__version__}, numpy {np.__version__}")
-    print(f"seconds: {', '.join(f'{seconds:.0f}' for seconds, _ in runs)}")
-    digests = {digest(result) for _, result in runs}
-    print(f"values: {'the same bits' if len(digests) == 1 else 'DIFFERENT BITS'} in both runs ({', '.join(digests)})")
-    result = runs[0][1]
+        print(
+            f"machine: {os.cpu_count()} cores, {platform.machine()}, torch {torch.__version__}, numpy {np.__version__}"
+        )
+        print(f"seconds: {', '.join(f'{seconds:.0f}' for seconds, _ in runs)}")
+        digests = {digest(result) for _, result in runs}
+        print(
+            f"values: {'the same bits' if len(digests) == 1 else 'DIFFERENT BITS'} in both runs ({', '.join(digests)})"
+        )
+        print_scores(runs[0][1])
+
+
+def print_scores(result: JobResult) -> None:
+    """How well each score finds the known label errors among the most suspicious 10 %."""
     known = result.loaded.known_label_errors
     print(f"{'score':<16} {'campaign':<14} {'AUROC':>7} {'precision':>10} {'recall':>8} {'signs certain':>14}")
     for value, campaign in VALUES:
         found = result.values(value, campaign=campaign)
-        scores = found if value in {"memorization", "held_out_loss"} else found.data_values()
-        sign = 1.0 if value in {"memorization", "held_out_loss"} else -1.0
-        quality = label_errors(sign * scores.values, known, share=0.1)
+        is_self_score = value in {"memorization", "held_out_loss"}
+        scores = found if is_self_score else found.data_values()
+        quality = label_errors(scores.values if is_self_score else -scores.values, known, share=0.1)
         certain = "-" if value == "held_out_loss" else f"{scores.certain().mean():.1%}"
         figures = f"{quality.auroc:>7.3f} {quality.precision:>10.1%} {quality.recall:>8.1%} {certain:>14}"
         print(f"{value:<16} {campaign:<14} {figures}")
