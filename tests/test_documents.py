@@ -135,7 +135,8 @@ def test_the_queries_of_the_stores_description_give_what_the_estimators_give(
     stored = next(campaign.retrains("cross_entropy", 0, 60))
 
     (query,) = blocks("docs/store.md", "sql")
-    by_size = dict(duckdb.sql(query).fetchall())
+    with duckdb.connect() as connection:
+        by_size = dict(connection.sql(query).fetchall())
     sizes = stored.members.sum(axis=1)
     for size in np.unique(sizes):
         np.testing.assert_allclose(by_size[size], stored.losses[sizes == size, 5].mean(dtype=np.float64), rtol=1e-6)

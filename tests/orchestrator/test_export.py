@@ -75,7 +75,9 @@ def test_npz_holds_matrices_and_indices_and_no_objects(tmp_path):
 
 def test_other_tools_read_the_parquet_file_and_its_facts(tmp_path):
     path = export_influence(influence(), tmp_path / "values.parquet")
-    counted = duckdb.sql(f"select value, loss, count(*) from '{path}' where train_index = 103 group by all").fetchall()
+    question = f"select value, loss, count(*) from '{path}' where train_index = 103 group by all"
+    with duckdb.connect() as connection:
+        counted = connection.sql(question).fetchall()
     assert counted == [("banzhaf", "cross_entropy", 3)]
     assert b"lowers the test loss" in pq.read_schema(path).metadata[b"apportion"]
 

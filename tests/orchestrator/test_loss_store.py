@@ -282,7 +282,8 @@ def test_duckdb_over_all_files_gives_the_same_means(folder):
     rows = [row for body in bodies for row in ids(body)]
     read = opened(folder).read(rows, "cross_entropy")
     question = "select count(*), count(failure), avg(list_avg(loss_cross_entropy)) from read_parquet(?)"
-    count, failed, mean = duckdb.execute(question, [f"{folder.folder}/*-*-*.parquet"]).fetchone()
+    with duckdb.connect() as connection:
+        count, failed, mean = connection.execute(question, [f"{folder.folder}/*-*-*.parquet"]).fetchone()
     assert (count, failed) == (24, 4)
     assert mean == pytest.approx(read.losses[~read.failed].mean(dtype=np.float64), rel=1e-12)
 

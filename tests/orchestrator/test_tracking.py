@@ -240,6 +240,7 @@ def test_a_database_locked_for_a_while_is_waited_for(tracking_database, tmp_path
     holder.close()
 
 
+@pytest.mark.slow
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path):
     script = """
 import os, sys

@@ -303,7 +303,8 @@ def test_plain_duckdb_reads_a_chunk_and_gives_the_same_means(tmp_path):
     name, content = named(head, body)
     (tmp_path / name).write_bytes(content)
     question = "select hex(key), size, seed, replicate, failure, list_avg(loss_cross_entropy) from read_parquet(?)"
-    answer = duckdb.execute(question, [str(tmp_path / name)]).fetchall()
+    with duckdb.connect() as connection:
+        answer = connection.execute(question, [str(tmp_path / name)]).fetchall()
     assert [row[0] for row in answer] == [key.hex().upper() for key in body.keys]
     assert [row[1] for row in answer] == body.sizes.tolist()
     assert [row[2] for row in answer] == body.seeds.tolist()
