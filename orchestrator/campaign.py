@@ -70,7 +70,7 @@ class Campaign:
     def _labelled(
         self, result: Influence | InstanceValues, method: ValueMethod, draws: int
     ) -> Influence | InstanceValues:
-        failed = len(self.store.failed([row for rows in self.plan.all_rows(draws) for row in rows.ids]))
+        failed = len(self.store.failed(self.plan.row_ids(draws)))
         notes = (*result.notes, *self._remarks(draws))
         if failed:
             notes = (*notes, f"{failed} of {draws} retrains failed and are left out")

@@ -146,7 +146,7 @@ class _Driver:
         return CampaignOutcome(opened, recorder, time.monotonic() - began)
 
     def _recorder(self, opened: OpenCampaign) -> CampaignRecorder:
-        wanted = set(self._rows(opened, opened.planned.draws))
+        wanted = set(opened.campaign.plan.row_ids(opened.planned.draws))
         missing = self._missing(opened, opened.planned.draws)
         spared = len(wanted) - len(missing)
         self.session.tracker.set_tags(opened.run.run_id, {RETRAINS_TAG: len(wanted)})
@@ -162,11 +162,8 @@ class _Driver:
             tally=Tally(planned=len(wanted), spared=spared, started=time.monotonic()),
         )
 
-    def _rows(self, opened: OpenCampaign, draws: int) -> list[RowId]:
-        return [row for rows in opened.campaign.plan.all_rows(draws) for row in rows.ids]
-
     def _missing(self, opened: OpenCampaign, draws: int) -> set[RowId]:
-        rows = self._rows(opened, draws)
+        rows = opened.campaign.plan.row_ids(draws)
         return {rows[place] for place in self.session.store.missing(rows)}
 
     def _train(self, opened: OpenCampaign, recorder: CampaignRecorder, draws: int) -> None:
@@ -211,7 +208,7 @@ class _Driver:
             )
             if point.mean_standard_error < until.below:
                 break
-        recorder.cut(len(set(self._rows(opened, draws))))
+        recorder.cut(len(set(opened.campaign.plan.row_ids(draws))))
         self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})
         return with_draws(opened, draws)
 
@@ -228,7 +225,7 @@ class _Driver:
     def _refuse_failures(self, outcomes: list[CampaignOutcome], result: JobResult) -> None:
         tolerance = self.session.prepared.job.tolerance
         for outcome in outcomes:
-            rows = list(dict.fromkeys(self._rows(outcome.opened, outcome.opened.campaign.plan.draws)))
+            rows = list(dict.fromkeys(outcome.opened.campaign.plan.row_ids(outcome.opened.campaign.plan.draws)))
             failed = self.session.store.failed(rows)
             if len(failed) > tolerance * len(rows):
                 first = next(iter(failed.values()))

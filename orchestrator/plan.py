@@ -163,6 +163,10 @@ class Plan:
         yield self.end_rows()
         yield from self.blocks_of_draws(0, draws)
 
+    def row_ids(self, draws: int | None = None) -> list[RowId]:
+        """Row names of the end rows and the draws (the first `draws` of them), in plan order, repeats kept."""
+        return [row for rows in self.all_rows(draws) for row in rows.ids]
+
     def tasks(self, wanted: set[RowId], draws: int | None = None) -> Iterator[ChunkTask]:
         """Chunks that train the wanted rows, each row once, in plan order.
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
 from estimators.arrays import AnyArray, FloatArray, IntArray
 
 Task = Literal["classification", "regression"]
@@ -51,9 +49,3 @@ class Dataset:
     def n_test(self) -> int:
         """Number of test instances."""
         return len(self.test_labels)
-
-    def class_frequencies(self) -> FloatArray:
-        """Share [C] of each class among the training labels."""
-        counts: FloatArray = np.bincount(self.train_labels, minlength=len(self.classes)).astype(np.float64)
-        shares: FloatArray = counts / counts.sum()
-        return shares

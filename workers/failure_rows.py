@@ -3,7 +3,7 @@
 import numpy as np
 
 from workers.chunk_file import chunk_name, encode
-from workers.chunk_types import ChunkHeader, ChunkRows
+from workers.chunk_types import ChunkRows
 from workers.outcomes import ChunkTask, Failure
 from workers.training import ChunkFacts
 
@@ -13,18 +13,7 @@ NO_NUMBERS = "none (failed)"
 
 def failure_chunk(task: ChunkTask, failure: Failure, attempts: int, facts: ChunkFacts) -> tuple[str, bytes]:
     """Name and content of the file that records every row of `task` as failed, after `attempts` attempts."""
-    header = ChunkHeader(
-        campaign=facts.campaign,
-        chunk=task.chunk,
-        fingerprints=facts.fingerprints,
-        n=facts.n,
-        n_test=facts.n_test,
-        losses=facts.losses,
-        train_losses=facts.train_losses,
-        numeric_class=NO_NUMBERS,
-        together=task.together,
-        worker=failure.worker,
-    )
+    header = facts.header(task, numeric_class=NO_NUMBERS, together=task.together, worker=failure.worker)
     reason = f"{failure.kind}: {failure.reason}".encode("utf-8", "backslashreplace").decode("utf-8")
     rows = ChunkRows(
         keys=task.keys,

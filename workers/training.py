@@ -36,6 +36,21 @@ class ChunkFacts:
     losses: tuple[str, ...]
     train_losses: tuple[str, ...] = ()
 
+    def header(self, task: ChunkTask, *, numeric_class: str, together: int, worker: str) -> ChunkHeader:
+        """The header of the file that holds a task's rows."""
+        return ChunkHeader(
+            campaign=self.campaign,
+            chunk=task.chunk,
+            fingerprints=self.fingerprints,
+            n=self.n,
+            n_test=self.n_test,
+            losses=self.losses,
+            train_losses=self.train_losses,
+            numeric_class=numeric_class,
+            together=together,
+            worker=worker,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
@@ -127,7 +142,12 @@ class ChunkTrainer:
             losses=trained.test,
             train_losses=trained.train,
         )
-        header = self._header(task)
+        header = self._facts.header(
+            task,
+            numeric_class=self._learner.numeric_class,
+            together=self._together(task),
+            worker=self._worker,
+        )
         content = encode(header, rows)
         name = chunk_name(task.chunk, task.keys, task.replicates, content)
         self._store.put(name, content)
@@ -142,21 +162,6 @@ class ChunkTrainer:
             numeric_class=header.numeric_class,
             mean_losses={loss: float(values.mean(dtype=np.float64)) for loss, values in trained.test.items()},
             together=header.together,
-        )
-
-    def _header(self, task: ChunkTask) -> ChunkHeader:
-        facts = self._facts
-        return ChunkHeader(
-            campaign=facts.campaign,
-            chunk=task.chunk,
-            fingerprints=facts.fingerprints,
-            n=facts.n,
-            n_test=facts.n_test,
-            losses=facts.losses,
-            train_losses=facts.train_losses,
-            numeric_class=self._learner.numeric_class,
-            together=self._together(task),
-            worker=self._worker,
         )
 
     def _together(self, task: ChunkTask) -> int:

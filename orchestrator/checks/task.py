@@ -5,12 +5,7 @@ from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.wording import listed, shown
 from workers.dataset import Task
 from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
-from workers.losses import DEFAULT
-
-LOSSES: dict[Task, tuple[str, ...]] = {
-    "classification": ("cross_entropy", "zero_one", "margin"),
-    "regression": ("squared_error", "absolute_error"),
-}
+from workers.losses import DEFAULT, OFFERED
 
 
 def loss_problems(job: Job, task: Task) -> list[Problem]:
@@ -19,9 +14,9 @@ def loss_problems(job: Job, task: Task) -> list[Problem]:
     if isinstance(learner, FunctionSpec):
         return []
     problems = _learner_problems(job, task)
-    foreign = [loss for loss in learner.losses if loss not in LOSSES[task]]
+    foreign = [loss for loss in learner.losses if loss not in OFFERED[task]]
     if foreign:
-        mend = f"losses for {task}: {listed(LOSSES[task])}; `task` in data sets the task"
+        mend = f"losses for {task}: {listed(OFFERED[task])}; `task` in data sets the task"
         problems.append(Problem(f"{listed(foreign)} cannot be kept: the task is {task}", where, mend))
     if len(set(learner.losses)) < len(learner.losses):
         problems.append(Problem(f"a loss stands twice in {listed(learner.losses)}", where, "name each loss once"))
