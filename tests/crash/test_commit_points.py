@@ -114,23 +114,28 @@ def test_the_file_is_flushed_before_it_gets_its_name_and_the_folder_after(tmp_pa
 
 
 CHUNKS = 100
+CHUNKS_A_LOOK = 20
 
 
-def write_chunks(folder, begun):
+def write_chunks(folder, begun, looks):
     store = FolderStore(folder)
     begun.set()
     for number in range(CHUNKS):
+        if (
+            number % CHUNKS_A_LOOK == 0
+        ):  # so that the reader looks while chunks are written, however busy the machine is
+            looks.acquire(timeout=60)
         put_example(store, 8, n_test=400, chunk=number)
 
 
 @pytest.fixture
 def writer(tmp_path):
     spawn = multiprocessing.get_context("spawn")
-    begun = spawn.Event()
-    process = spawn.Process(target=write_chunks, args=(tmp_path / "chunks", begun))
+    begun, looks = spawn.Event(), spawn.Semaphore(0)
+    process = spawn.Process(target=write_chunks, args=(tmp_path / "chunks", begun, looks))
     process.start()
     assert begun.wait(60)
-    yield process
+    yield looks
     process.join(60)
     assert process.exitcode == 0
 
@@ -142,6 +147,7 @@ def test_a_reader_beside_a_writer_sees_whole_chunks_and_ever_more_of_them(tmp_pa
     store = LossStore({"c": FolderStore(tmp_path / "chunks")}, PRINTS, n=11, n_test=400)
     before, loops, end = np.zeros(CHUNKS, dtype=bool), 0, time.monotonic() + 60
     while not before.all() and time.monotonic() < end:
+        writer.release()
         store.refresh()
         there = np.ones(len(rows), dtype=bool)
         there[store.missing(rows)] = False
