@@ -1,0 +1,1 @@
+"""What every benchmark shares: timing in turn, one table, the machine's line."""
