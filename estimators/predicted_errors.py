@@ -5,6 +5,7 @@ standard error of a value from K retrains, in the loss's unit.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -16,42 +17,44 @@ from estimators.designs.protocol import Design
 class ErrorPrediction(Protocol):
     """spread -> standard error."""
 
-    def __call__(self, spread: float, *, n: int, retrains: int, design: Design) -> float:
+    def __call__(self, spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
         """The standard error that `retrains` draws buy."""
         ...
 
 
-def contrast_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
+def contrast_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """Difference of two means: spread sqrt(1/K_in + 1/K_out), K_in = K t, with t the share of draws that hold i.
 
     Generous where the spread over all draws is largely the difference itself, as for memorization.
     """
+    del options
     share = inclusion_share(design, n)
     return spread * math.sqrt(1.0 / (retrains * share) + 1.0 / (retrains * (1.0 - share)))
 
 
-def held_out_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
+def held_out_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """Mean over the rows without i: spread / sqrt(K_out)."""
+    del options
     return spread / math.sqrt(retrains * (1.0 - inclusion_share(design, n)))
 
 
-def leave_one_out_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
+def leave_one_out_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """At most spread sqrt(1 + 1/R), with R the replicates of D: less where the spread is effects, 0 without noise."""
-    del retrains, design
+    del retrains, design, options
     return spread * math.sqrt(1.0 + 1.0 / max(2, min(16, math.ceil(math.sqrt(n)))))
 
 
-def exact_shapley_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
+def exact_shapley_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """At most what the spread would give if all of it were the learner's noise; 0 for a deterministic learner."""
-    del retrains, design
+    del retrains, design, options
     return spread * math.sqrt(squared_weight_sum(shapley_sizes(n)))
 
 
-def banzhaf_error(spread: float, *, n: int, retrains: int, design: Design) -> float:
+def banzhaf_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """Difference of two means on random draws; on all subsets as `exact_shapley_error`, at most."""
     if design.draw_count is not None:
         return spread * math.sqrt(squared_weight_sum(banzhaf_sizes(n)))
-    return contrast_error(spread, n=n, retrains=retrains, design=design)
+    return contrast_error(spread, n=n, retrains=retrains, design=design, options=options)
 
 
 def inclusion_share(design: Design, n: int) -> float:

@@ -189,9 +189,9 @@ def test_each_design_is_used_by_some_value():
 
 
 def test_a_value_refuses_a_design_by_naming_those_that_do():
-    assert "it takes uniform" in value_method("downsampling").accepts(design_of("bernoulli", N))
-    assert "bernoulli or exhaustive" in value_method("banzhaf").accepts(design_of("uniform", N))
-    assert "probability 0.5" in value_method("banzhaf").accepts(make_design("bernoulli", n=N, seed=0, probability=0.3))
+    assert "run design uniform" in value_method("downsampling").accepts(design_of("bernoulli", N))
+    assert "bernoulli with probability 0.5, or exhaustive" in value_method("banzhaf").accepts(design_of("uniform", N))
+    assert "p = 0.3" in value_method("banzhaf").accepts(make_design("bernoulli", n=N, seed=0, probability=0.3))
 
 
 @pytest.mark.parametrize(
