@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from estimators.aggregators.blocks import aggregate
+from estimators.arrays import IntArray
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import VALUES, ValueMethod, value_method
@@ -103,6 +104,7 @@ class Campaign:
         """The end rows: losses of D's replicates and of the empty subset."""
         rows = self.plan.end_rows()
         stored = self._read(rows, loss, with_train=with_train)
+        stored = stored.rows(np.isfinite(stored.losses).all(axis=1))
         full = stored.members.all(axis=1)
         if not full.any() or full.all():
             what = "every retrain of the whole training set" if not full.any() else "the retrain of the empty subset"
@@ -121,12 +123,21 @@ class Campaign:
         )
 
     def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
-        """Draws start..stop-1 in plan order, by blocks of at most 256; failed rows are left out."""
+        """Draws start..stop-1 in plan order, by blocks of at most 256; units with a failed row are left out."""
+        design, failed = self.plan.design, self._failed_units(start, stop)
         for rows in self.plan.blocks_of_draws(start, stop):
-            yield self._read(rows, loss, with_train=with_train)
+            first, count = rows.start - self.plan.ends, len(rows.keys)
+            units = design.units(first, first + count)
+            stored = self._read(rows, loss, with_train=with_train)
+            found = replace(stored, draws=np.arange(first, first + count), units=units)
+            yield found.rows(~np.isin(units, failed)) if len(failed) else found
+
+    def _failed_units(self, start: int, stop: int) -> IntArray:
+        rows = [row for block in self.plan.blocks_of_draws(start, stop) for row in block.ids]
+        failed = np.array(sorted(self.store.failed(rows)), dtype=np.int64)
+        return (failed + start) // self.plan.design.unit_rows
 
     def _read(self, rows: PlanRows, loss: str, *, with_train: bool) -> Retrains:
+        """Losses of all rows; those of failed ones are NaN."""
         stored = self.store.read(rows.ids, loss, with_train=with_train)
-        keep = ~stored.failed
-        train = stored.train_losses
-        return Retrains(rows.members[keep], stored.losses[keep], None if train is None else train[keep])
+        return Retrains(rows.members, stored.losses, stored.train_losses)

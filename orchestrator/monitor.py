@@ -4,7 +4,7 @@ Each statistic is computed on one loss (the campaign's first, unless told), over
 128 test instances, evenly spaced; signs and rank stability are those of the mean test loss.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Convergence:
 
     mean_standard_error: mean over pairs (instance, watched test instance) with a finite error. signs_certain: share
     of instances whose data value has a certain sign (Benjamini-Hochberg at 5 %). rank_stability: rank correlation
-    of the data values between the even and the odd draws, NaN where it is not defined.
+    of the data values between the even and the odd units, NaN where it is not defined.
     """
 
     value: str
@@ -51,16 +51,12 @@ class _Watched:
         self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean, mean)]
         self._states = [aggregator.empty() for aggregator in self._aggregators]
 
-    def update(self, retrains: Retrains, first: int) -> None:
-        """Take in draws first, first + 1, ..."""
-        mean = Retrains(retrains.members, retrains.losses.mean(axis=1, keepdims=True, dtype=np.float64))
-        even = (np.arange(first, first + len(retrains.members)) % 2) == 0
-        parts = [
-            Retrains(retrains.members, retrains.losses[:, self.columns]),
-            mean,
-            Retrains(mean.members[even], mean.losses[even]),
-            Retrains(mean.members[~even], mean.losses[~even]),
-        ]
+    def update(self, retrains: Retrains) -> None:
+        """Take in a further block."""
+        mean = replace(retrains, losses=retrains.losses.mean(axis=1, keepdims=True, dtype=np.float64))
+        units = np.arange(len(retrains.members)) if retrains.units is None else retrains.units
+        even = units % 2 == 0
+        parts = [replace(retrains, losses=retrains.losses[:, self.columns]), mean, mean.rows(even), mean.rows(~even)]
         for place, (aggregator, part) in enumerate(zip(self._aggregators, parts, strict=True)):
             self._states[place] = aggregator.update(self._states[place], part)
 
@@ -97,11 +93,9 @@ class Monitor:
     def advance(self, draws: int) -> list[Convergence]:
         """Take in the draws up to `draws` and return the statistics of each value."""
         if draws > self.draws and self._watched:
-            first = self.draws
             for block in self.campaign.retrains(self._loss, self.draws, draws):
                 for watched in self._watched:
-                    watched.update(block, first)
-                first += len(block.members)
+                    watched.update(block)
         self.draws = max(self.draws, draws)
         return [watched.convergence(self.draws) for watched in self._watched]
 

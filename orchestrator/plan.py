@@ -148,7 +148,7 @@ class Plan:
         keys = self._keys.get((start, stop))
         if keys is None:  # hashing costs ten times drawing: keys are kept, members are drawn again
             keys = self._keys[start, stop] = tuple(subset_keys(members, self._identities, self._order))
-        return PlanRows(start + self.ends, members, keys, np.zeros(stop - start, dtype=np.int64))
+        return PlanRows(start + self.ends, members, keys, self.design.replicates(start, stop))
 
     def blocks_of_draws(self, start: int = 0, stop: int | None = None) -> Iterator[PlanRows]:
         """The rows of draws start..stop-1, cut at multiples of 256."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from estimators.aggregators.protocol import Aggregator
 from estimators.aggregators.welch import ROWS_PER_BLOCK
-from estimators.retrains import Retrains
+from estimators.retrains import Retrains, joined
 
 State = TypeVar("State")
 Result = TypeVar("Result")
@@ -26,7 +26,10 @@ def aggregate(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains
 
 
 def blocks_of_rows(retrains: Iterable[Retrains], rows: int = ROWS_PER_BLOCK) -> Iterator[Retrains]:
-    """The same rows in the same order, `rows` at a time; the last block may be shorter."""
+    """The same rows in the same order, `rows` at a time; the last block may be shorter.
+
+    A unit is never cut: a block that would end within one goes on to its end.
+    """
     waiting: list[Retrains] = []
     count = 0
     for part in retrains:
@@ -34,24 +37,27 @@ def blocks_of_rows(retrains: Iterable[Retrains], rows: int = ROWS_PER_BLOCK) -> 
         count += len(part.members)
         if count < rows:
             continue
-        joined = _joined(waiting)
-        whole = count - count % rows
-        for start in range(0, whole, rows):
-            yield _rows(joined, start, start + rows)
-        waiting, count = [_rows(joined, whole, count)], count - whole
+        whole = joined(waiting)
+        start = 0
+        for stop in _ends_of_blocks(whole, rows):
+            yield whole.rows(slice(start, stop))
+            start = stop
+        waiting, count = [whole.rows(slice(start, None))], count - start
     if count:
-        yield _joined(waiting)
+        yield joined(waiting)
 
 
-def _joined(parts: list[Retrains]) -> Retrains:
-    train = [part.train_losses for part in parts if part.train_losses is not None]
-    return Retrains(
-        members=np.concatenate([part.members for part in parts]),
-        losses=np.concatenate([part.losses for part in parts]),
-        train_losses=np.concatenate(train) if len(train) == len(parts) else None,
-    )
-
-
-def _rows(part: Retrains, start: int, stop: int) -> Retrains:
-    train = None if part.train_losses is None else part.train_losses[start:stop]
-    return Retrains(part.members[start:stop], part.losses[start:stop], train)
+def _ends_of_blocks(whole: Retrains, rows: int) -> Iterator[int]:
+    """Where blocks end in `whole`, whose last unit may go on beyond it."""
+    count = len(whole.members)
+    if whole.units is None:
+        yield from range(rows, count + 1, rows)
+        return
+    starts = np.flatnonzero(np.diff(whole.units)) + 1  # of units, but the first
+    start = 0
+    while start + rows < count:
+        place = np.searchsorted(starts, start + rows)
+        if place == len(starts):
+            return
+        start = int(starts[place])
+        yield start

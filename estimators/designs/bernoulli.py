@@ -12,13 +12,14 @@ from scipy.special import gammaln
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.designs.random_words import check_span, random_words
+from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
 
 WORDS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
-class Bernoulli:
+class Bernoulli(SingleDraws):
     """Each of `n` players with `probability`. Pr(S) = p^|S| (1 - p)^(n - |S|)."""
 
     n: int

@@ -6,13 +6,14 @@ import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.designs.random_words import check_span
+from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
 
 MOST_PLAYERS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Exhaustive:
+class Exhaustive(SingleDraws):
     """Draw k holds the players whose bits are set in k (player i is bit i)."""
 
     n: int

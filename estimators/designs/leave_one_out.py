@@ -6,11 +6,12 @@ import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.designs.random_words import check_span
+from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
 
 
 @dataclass(frozen=True, slots=True)
-class LeaveOneOut:
+class LeaveOneOut(SingleDraws):
     """Draw i is D without player i."""
 
     n: int

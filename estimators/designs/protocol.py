@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from estimators.arrays import BoolArray, FloatArray
+from estimators.arrays import BoolArray, FloatArray, IntArray
 
 DRAWS_PER_BLOCK = 256
 """Random designs draw in blocks of this many subsets, each block from (seed, design, block) alone."""
@@ -11,7 +11,10 @@ DRAWS_PER_BLOCK = 256
 class Design(Protocol):
     """A sequence of draws. Law: draw k depends on (seed, design, k) alone, never on how draws are chunked.
 
-    A subset may be drawn twice: it is then trained once and counted twice.
+    A subset may be drawn twice: it is then trained once and counted twice, unless its draws name different replicates.
+
+    Draws come in *units*, the smallest independent draws of the design: one subset, the replicates of one subset, a
+    subset and its complement, a walk, a walk and its reverse. Standard errors are taken over units, never over rows.
     """
 
     @property
@@ -43,10 +46,24 @@ class Design(Protocol):
         """Members [stop - start, n] of draws start..stop-1."""
         ...
 
+    @property
+    def unit_rows(self) -> int:
+        """Draws of a unit; draw k belongs to unit k // unit_rows."""
+        ...
+
+    def units(self, start: int, stop: int) -> IntArray:
+        """The unit of each of the draws start..stop-1, [stop - start] int64, never falling."""
+        ...
+
+    def replicates(self, start: int, stop: int) -> IntArray:
+        """Which replicate of its subset each of the draws start..stop-1 is, [stop - start] int64; mostly 0."""
+        ...
+
     def log_size_law(self) -> FloatArray | None:
         """Log Pr(|S| = s) for s = 0..n, [n + 1]; given the size, subsets are equally likely.
 
-        None where the draws are no random sample (leave-one-out, exhaustive).
+        Of a design whose units have several draws it is the law of one of these, taken at random. None where the draws are no random sample (leave-one-out, exhaustive), or subsets of one size are not equally
+        likely (stratified by class, the user's own), or the law depends on losses (truncated walks).
         """
         ...
 

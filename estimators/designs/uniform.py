@@ -10,11 +10,12 @@ from scipy.special import gammaln
 
 from estimators.arrays import BoolArray, FloatArray, SeedArray
 from estimators.designs.random_words import check_span, random_words
+from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform:
+class Uniform(SingleDraws):
     """Subsets of exactly `size` of `n` players. Pr(S) = 1 / C(n, size); Pr(i in S) = size / n."""
 
     n: int
