@@ -104,7 +104,8 @@ class Campaign:
         """The end rows: losses of D's replicates and of the empty subset."""
         rows = self.plan.end_rows()
         stored = self._read(rows, loss, with_train=with_train)
-        stored = stored.rows(np.isfinite(stored.losses).all(axis=1))
+        trained = np.flatnonzero(np.isfinite(stored.losses).all(axis=1))
+        stored = stored.rows(trained)
         full = stored.members.all(axis=1)
         if not full.any() or full.all():
             what = "every retrain of the whole training set" if not full.any() else "the retrain of the empty subset"

@@ -62,8 +62,9 @@ class Design(Protocol):
     def log_size_law(self) -> FloatArray | None:
         """Log Pr(|S| = s) for s = 0..n, [n + 1]; given the size, subsets are equally likely.
 
-        Of a design whose units have several draws it is the law of one of these, taken at random. None where the draws are no random sample (leave-one-out, exhaustive), or subsets of one size are not equally
-        likely (stratified by class, the user's own), or the law depends on losses (truncated walks).
+        Of a design whose units have several draws it is the law of one of these, taken at random. None where the
+        draws are no random sample (leave-one-out, exhaustive), where subsets of one size are not equally likely
+        (stratified by class, the user's own), or where the law depends on losses (truncated walks).
         """
         ...
 

@@ -1,5 +1,7 @@
 """Units of draws: whole blocks of them reach the aggregators."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def rows_of(units):
 def test_a_block_ends_where_a_unit_ends_however_the_stream_is_cut(cuts):
     whole = rows_of(np.repeat(np.arange(8), 5))
     edges = [0, *cuts, 40]
-    stream = [whole.rows(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    stream = [whole.rows(slice(a, b)) for a, b in itertools.pairwise(edges)]
     blocks = list(blocks_of_rows(stream, rows=8))
     assert [len(block.members) for block in blocks] == [10, 10, 10, 10]
     np.testing.assert_array_equal(joined(blocks).losses, whole.losses)
