@@ -81,7 +81,7 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         test_losses=_full_losses(result.campaigns[0]) if result.campaigns else {},
         label_error_share=job.report.label_error_share,
         test_instances=job.report.test_instances,
-        convergence=[curve for each in result.campaigns for curve in _convergence(each, job.values)],
+        convergence=[curve for each in result.campaigns for curve in _convergence(each, job.value_labels)],
         failures=[failure for each in result.campaigns for failure in _failures(each)],
         notes=_notes(result, computed),
         next_commands=_next_commands(result, tracker),
@@ -121,7 +121,9 @@ def _computed(result: JobResult) -> _Computed:
 
 def values_asked(result: JobResult) -> tuple[str, ...]:
     """The job's values, or all that its campaigns permit."""
-    return result.job.values or tuple(dict.fromkeys(name for each in result.campaigns for name in each.value_names))
+    return result.job.value_labels or tuple(
+        dict.fromkeys(name for each in result.campaigns for name in each.value_names)
+    )
 
 
 def _data_words(result: JobResult) -> str:

@@ -1,11 +1,19 @@
 """Values with their numbers in one text: `beta_shapley(alpha=4, beta=1)`."""
 
 import re
+from collections.abc import Mapping
 
 from estimators.errors import EstimatorError
 
 _LABEL = re.compile(r"\s*([^()]+?)\s*(?:\(([^()]*)\))?\s*")
 _NUMBER = re.compile(r"\s*([a-z_]+)\s*=\s*([-+0-9.eE]+)\s*")
+
+
+def value_label(name: str, options: Mapping[str, float]) -> str:
+    """`beta_shapley(alpha=4, beta=1)`; the name alone where no option is given."""
+    if not options:
+        return name
+    return f"{name}({', '.join(f'{option}={number:.12g}' for option, number in options.items())})"
 
 
 def parsed_label(label: str) -> tuple[str, dict[str, float]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from estimators.aggregators.protocol import Aggregator
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
+from estimators.methods.value_label import value_label
 from estimators.naming import entry_named
 from estimators.predicted_errors import ErrorPrediction
 from estimators.retrains import EndRows
@@ -79,9 +80,7 @@ class ValueMethod:
     @property
     def label(self) -> str:
         """The value with the numbers given: `beta_shapley(alpha=4, beta=1)`; `value_method` reads it back."""
-        if not self.options:
-            return self.name
-        return f"{self.name}({', '.join(f'{name}={number:.12g}' for name, number in self.options.items())})"
+        return value_label(self.name, self.options)
 
     def with_options(self, given: Options) -> "ValueMethod":
         """The same value with numbers given. Raises UnknownName or EstimatorError where it does not take them."""

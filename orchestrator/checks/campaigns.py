@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from estimators.designs import make_design
 from estimators.designs.protocol import Design
-from estimators.errors import EstimatorError
+from estimators.errors import EstimatorError, UnknownName
+from estimators.methods.value_label import parsed_label
 from estimators.registry import DESIGNS, VALUES, value_method
 from orchestrator.errors import Problem
 from orchestrator.jobs.job import CampaignSpec, Job, UntilBudget
@@ -18,11 +19,11 @@ _LIST = "`apportion methods` lists them"
 def name_problems(job: Job) -> list[Problem]:
     """Designs and values that do not exist, and parameters that a design needs or does not have."""
     problems = [
-        _unknown("value", name, VALUES, job.origin.where("values", index))
-        for index, name in enumerate(job.values)
-        if name not in VALUES
+        problem
+        for index, label in enumerate(job.value_labels)
+        for problem in _label_problems(label, job.origin.where("values", index))
     ]
-    twice = sorted({name for name in job.values if job.values.count(name) > 1})
+    twice = sorted({label for label in job.value_labels if job.value_labels.count(label) > 1})
     if twice:
         problems.append(Problem(f"{listed(twice)} stand twice", job.origin.where("values"), "name each value once"))
     for index, campaign in enumerate(job.campaigns):
@@ -51,6 +52,21 @@ def _alike(job: Job) -> list[Problem]:
             what = f"is called `{shown(name)}`, as campaigns[{names[name]}] is"
             problems.append(Problem(what, where, f"add `name: {name}-{index + 1}`"))
     return problems
+
+
+def _label_problems(label: str, where: str) -> list[Problem]:
+    """What is wrong with a value and its options."""
+    try:
+        value_method(label)
+    except UnknownName:
+        name = parsed_label(label)[0]
+        if name not in VALUES:
+            return [_unknown("value", name, VALUES, where)]
+        takes = listed(VALUES[name].takes)
+        return [Problem(f"{shown(label)}: {name} takes {takes}", where, "remove the others")]
+    except EstimatorError as error:
+        return [Problem(str(error), where, f"apportion methods {label.partition('(')[0]}")]
+    return []
 
 
 def _unknown(kind: str, name: str, names: Iterable[str], where: str) -> Problem:
@@ -83,10 +99,9 @@ def _until_problems(campaign: CampaignSpec, index: int, job: Job) -> list[Proble
         return []
     until, place = campaign.retrains.until, ("campaigns", index, "retrains", "until")
     problems = []
-    if until.value not in VALUES:
-        problems.append(_unknown("value", until.value, VALUES, job.origin.where(*place, "value")))
-    elif job.values and until.value not in job.values:
-        what = f"`{until.value}` is none of the job's values: {listed(job.values)}"
+    problems += _label_problems(until.value, job.origin.where(*place, "value"))
+    if not problems and job.values and until.value not in job.value_labels:
+        what = f"`{until.value}` is none of the job's values: {listed(job.value_labels)}"
         problems.append(Problem(what, job.origin.where(*place, "value"), "add it to `values`, or name one of them"))
     losses = () if isinstance(job.learner, FunctionSpec) else job.learner.losses
     if until.loss is not None and losses and until.loss not in losses:
@@ -151,10 +166,11 @@ def value_problems(job: Job, designs: Sequence[Design | None]) -> list[Problem]:
     if len(made) < len(designs):
         return []
     problems = []
-    for index, name in enumerate(job.values):
-        if name not in VALUES:
+    for index, name in enumerate(job.value_labels):
+        where = job.origin.where("values", index)
+        if _label_problems(name, where):
             continue
-        where, reasons = job.origin.where("values", index), [value_method(name).accepts(design) for design in made]
+        reasons = [value_method(name).accepts(design) for design in made]
         if all(reasons):
             problems.append(Problem(f"no campaign of the job gives {name}: {reasons[0]}", where, _designs_for(name)))
         elif value_method(name).needs_train_losses and not keeps_train_losses(job):
@@ -169,7 +185,7 @@ def _until_unfit(job: Job, designs: Sequence[Design]) -> list[Problem]:
     """Values to stop at that the campaign's own design does not give."""
     problems = []
     for index, (campaign, design) in enumerate(zip(job.campaigns, designs, strict=True)):
-        if isinstance(campaign.retrains, UntilBudget) and campaign.retrains.until.value in VALUES:
+        if isinstance(campaign.retrains, UntilBudget) and not _label_problems(campaign.retrains.until.value, ""):
             reason = value_method(campaign.retrains.until.value).accepts(design)
             where = job.origin.where("campaigns", index, "retrains", "until", "value")
             problems += [Problem(f"cannot be read off this campaign: {reason}", where)] * bool(reason)
@@ -188,7 +204,7 @@ def keeps_train_losses(job: Job) -> bool:
 def values_of(job: Job, designs: Sequence[Design]) -> tuple[str, ...]:
     """The values that the job asks for; where it names none, all that its designs and losses give."""
     if job.values:
-        return job.values
+        return job.value_labels
     train_losses = not isinstance(job.learner, FunctionSpec) and job.learner.train_losses
     return tuple(
         name

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from estimators.designs.protocol import Design
+from estimators.methods.value_label import parsed_label
 from estimators.registry import VALUES
 from orchestrator.checks.campaigns import values_of
 from orchestrator.errors import Problem
@@ -117,8 +118,8 @@ def room_problems(job: Job, data: Dataset, designs: Sequence[Design | None]) -> 
 def _matrices(job: Job, designs: Sequence[Design | None]) -> int:
     """Values of the job that are a matrix [n, n_test], at least one."""
     made = [design for design in designs if design is not None]
-    names = [name for name in values_of(job, made) if name in VALUES]
-    return max(1, sum(not VALUES[name].per_instance for name in names))
+    names = [parsed_label(label)[0] for label in values_of(job, made)]
+    return max(1, sum(name in VALUES and not VALUES[name].per_instance for name in names))
 
 
 def planned_retrains(job: Job, designs: Sequence[Design | None], n: int) -> int:

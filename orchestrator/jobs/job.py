@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
 
 from orchestrator.data.parts import RawData
 from orchestrator.jobs.origin import Origin
+from orchestrator.jobs.value_spec import ValueSpec
 from workers.learner_specs import LearnerSpec, Seed
 
 
@@ -115,7 +116,7 @@ class Job(_Section):
     data: DataSpec
     learner: Annotated[LearnerSpec, Field(discriminator="kind")]
     campaigns: Annotated[tuple[CampaignSpec, ...], Field(min_length=1)]
-    values: tuple[str, ...] = ()
+    values: tuple[str | ValueSpec, ...] = ()
     seed: Seed = 0
     store: StoreSpec = StoreSpec()
     cluster: ClusterSpec = ClusterSpec()
@@ -124,6 +125,11 @@ class Job(_Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.001
     folder: Path = Field(default_factory=Path.cwd, exclude=True)
     origin: InstanceOf[Origin] = Field(default=Origin(), exclude=True, repr=False)
+
+    @property
+    def value_labels(self) -> tuple[str, ...]:
+        """The values asked for, each with its numbers in one text: what `value_method` takes."""
+        return tuple(each if isinstance(each, str) else each.label for each in self.values)
 
     @model_validator(mode="after")
     def _campaign_names_differ(self) -> "Job":
