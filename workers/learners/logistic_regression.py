@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from scipy import linalg
 
-from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
+from estimators.arrays import BoolArray, Float32Array, FloatArray, IntArray, SeedArray
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.learner import LearnerTraits, Losses
@@ -26,6 +26,7 @@ from workers.learners.batched_minimiser import Directions, Minima, minimise
 from workers.learners.descent_directions import LimitedMemoryDirections, NewtonDirections
 from workers.learners.linear_data import LinearData, linear_data
 from workers.learners.logistic_objective import Problem, side_by_side
+from workers.learners.logistic_walk import LogisticWalk
 from workers.losses import classification_losses, kept_losses
 from workers.numeric_class import numpy_class
 
@@ -90,6 +91,21 @@ class LogisticRegressionLearner:
         test = {name: np.stack([row[name][: self.n_test] for row in rows]) for name in self.losses}
         train = {name: np.stack([row[name][self.n_test :] for row in rows]) for name in self.losses}
         return Losses(test=test, train=train if self.spec.train_losses else None)
+
+    def walk(self, orders: IntArray, seeds: SeedArray, *, rate: float, columns: IntArray) -> dict[str, Float32Array]:
+        """Losses of K walks over orders [K, n] from zero, see `workers.walking`; the seeds are not used."""
+        del seeds
+        flat = self.data
+        walk = LogisticWalk(
+            features=flat.features[flat.n_test :],
+            labels=flat.labels,
+            weights=flat.weights,
+            test_features=flat.features[: flat.n_test],
+            test_labels=flat.test_labels,
+            classes=self.classes,
+            names=self.losses,
+        )
+        return walk.walk(orders, rate=rate, columns=columns)
 
     def _problem(self, row: BoolArray) -> Problem:
         subset = self.data.gathered(row)

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 from torch import nn
 
-from estimators.arrays import BoolArray, SeedArray
+from estimators.arrays import BoolArray, Float32Array, IntArray, SeedArray
 from workers.dataset import Dataset
 from workers.device import choose_device, device_memory, evaluation_rows, models_together
 from workers.errors import LearnerError
@@ -20,6 +20,7 @@ from workers.learners.torch_numerics import bits_depend_on, numeric_class
 from workers.learners.torch_setting import Trainer, TrainingSetting
 from workers.learners.torch_together import TogetherTrainer
 from workers.learners.torch_trial import trial
+from workers.learners.torch_walk import TorchWalk
 from workers.losses import kept_losses
 
 
@@ -166,6 +167,20 @@ class TorchLearner:
         if len(members) == 0:
             return self._nothing()
         return self._trainer.retrain(members.astype(np.bool_, copy=False), seeds)
+
+    def walk(self, orders: IntArray, seeds: SeedArray, *, rate: float, columns: IntArray) -> dict[str, Float32Array]:
+        """Losses of walks over orders [R, n] from the initialisations of seeds [R], see `workers.walking`.
+
+        Raises:
+            LearnerError: the network normalises batches, and a batch of one instance has no variance.
+        """
+        if self._report.normalises_batches:
+            raise LearnerError(
+                f"design walk: {self._spec.model} normalises batches, and a walk's batches are single instances:"
+                " take GroupNorm or LayerNorm, or the design permutation, which retrains on prefixes"
+            )
+        model = self._report.stacked if self._together > 1 else None
+        return TorchWalk(self._setting, model, self._together).walk(orders, seeds, rate=rate, columns=columns)
 
     def _nothing(self) -> Losses:
         test = {name: np.empty((0, self.n_test), dtype=np.float32) for name in self._kept}
