@@ -13,6 +13,7 @@ import pandas as pd
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.confidence import benjamini_hochberg, half_widths, p_values
 from estimators.errors import EstimatorError
+from estimators.notebook import shown_in_notebook
 
 AXES = ("train", "test")
 
@@ -53,6 +54,12 @@ class InstanceValues:
                 "standard_error": self.standard_errors,
             }
         )
+
+    def _repr_html_(self) -> str:
+        """Notebooks show the highest and the lowest values, with what is certain."""
+        heading = f"{self.value} on {self.loss}, {len(self.values):,} training instances, {self.retrains:,} retrains"
+        frame = self.to_pandas()[["train_index", "data_value", "standard_error"]].assign(certain=self.certain())
+        return shown_in_notebook(heading, frame.sort_values("data_value", ascending=False, kind="stable"), self.notes)
 
 
 class Statistics(Protocol):
@@ -137,6 +144,11 @@ class Influence:
                 "standard_error": self.standard_errors.ravel(),
             }
         )
+
+    def _repr_html_(self) -> str:
+        """Notebooks show the data values' ends, below the shape of the whole."""
+        n, n_test = self.values.shape
+        return f"<p>influence [{n:,} training, {n_test:,} test]; data values:</p>\n{self.mean._repr_html_()}"
 
     def __add__(self, other: "Influence") -> "Influence":
         """The influence from both sets of retrains, as if they had been aggregated together.

@@ -22,6 +22,7 @@ COMMANDS = {
     "resume": "Go on with a job that was stopped or killed.",
     "status": "Say how far a job is.",
     "values": "Export influence or data values.",
+    "explain": "Say what works on one test instance, or what one training instance does.",
     "report": "Write the HTML report from the stored losses.",
     "methods": "List designs and values, with paper and cost.",
     "doctor": "Check this machine: versions, disk, memory, GPU.",

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from estimators.arrays import BoolArray
 from orchestrator.replaced_file import replaced_file
 from orchestrator.report import methods
+from orchestrator.report.agreement import Agreement, agreement
 from orchestrator.report.campaigns import (
     CampaignRow,
     FailureRow,
@@ -26,6 +27,7 @@ from orchestrator.report.data_values import DataValues, data_values
 from orchestrator.report.explained_tests import ExplainedTest, explained_tests
 from orchestrator.report.headline import headline
 from orchestrator.report.label_errors import LabelErrors, label_errors
+from orchestrator.report.pairs import PAIRS, MethodPairs, influential_pairs
 from orchestrator.report.phrases import clean, in_words
 from orchestrator.report.shown import Instances
 from orchestrator.report.suspicion import scores_of
@@ -40,7 +42,9 @@ class Page:
     label_errors: LabelErrors
     tests: tuple[ExplainedTest, ...]
     certain_shown: int
+    pairs: tuple[MethodPairs, ...]
     data_values: tuple[DataValues, ...]
+    agreement: Agreement | None
     convergence: list[Chart]
     campaigns: list[CampaignRow]
     failures: list[FailureRow]
@@ -108,7 +112,9 @@ def _page(contents: ReportInput) -> Page:
         label_errors=label_errors(contents, scores, instances),
         tests=explained_tests(contents, certain, instances),
         certain_shown=_total(certain),
+        pairs=influential_pairs(contents, certain, instances),
         data_values=data_values(contents, instances),
+        agreement=agreement(contents),
         convergence=convergence_charts(contents),
         campaigns=campaign_rows(contents),
         failures=failure_rows(contents),
@@ -129,4 +135,4 @@ def _total(certain: list[BoolArray]) -> int:
 def _pictures(contents: ReportInput) -> int:
     """About how many pictures the page will hold, which decides how large they may be."""
     shown = len(contents.shown_influences())
-    return contents.test_instances * (1 + 12 * shown) + 24 * shown + 48
+    return contents.test_instances * (1 + 12 * shown) + (24 + 2 * PAIRS) * shown + 48
