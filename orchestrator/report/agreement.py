@@ -25,8 +25,8 @@ class Agreement:
 def agreement(contents: ReportInput) -> Agreement | None:
     """Spearman correlations between all rankings of the training instances, or None where there is only one.
 
-    A value on the test loss ranks by worth, memorization and held-out loss by suspicion: they correlate negatively where
-    suspicious instances are the harmful ones.
+    A value on the test loss ranks by worth, memorization and held-out loss by suspicion: they correlate negatively
+    where suspicious instances are the harmful ones.
     """
     rankings = _rankings(contents)[:MOST_SHOWN]
     if len(rankings) < 2:
