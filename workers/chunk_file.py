@@ -7,13 +7,13 @@ everything that it returns about a row's identity.
 """
 
 import io
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from estimators.arrays import AnyArray, BoolArray, ByteArray, Float32Array
+from estimators.arrays import AnyArray, BoolArray, ByteArray, Float32Array, IntArray, SeedArray
 from workers.chunk_name import ChunkName, chunk_name, parse_name, rows_hash, verify_content
 from workers.chunk_rows import check_keys, check_losses, check_rows
 from workers.chunk_schema import (
@@ -41,10 +41,37 @@ def encode(header: ChunkHeader, rows: ChunkRows) -> bytes:
     that is not finite.
     """
     if header.kind == "walks":
-        raise ChunkError("walks are not written by this version of apportion")
+        raise ChunkError("walks are written by workers.walk_file")
     check_rows(header, rows)
     failed = np.array([reason is not None for reason in failures_of(rows)], dtype=np.bool_)
-    columns = [
+    columns = [*row_columns(rows), _fixed_binary(rows.members)]
+    columns += [loss_list(rows.losses[name], failed) for name in header.losses]
+    columns += [loss_list(rows.train_losses[name], failed) for name in header.train_losses]
+    return file_of(header, columns)
+
+
+class RowFacts(Protocol):
+    """What every row of every kind says of itself."""
+
+    @property
+    def keys(self) -> tuple[bytes, ...]: ...
+    @property
+    def replicates(self) -> IntArray: ...
+    @property
+    def sizes(self) -> IntArray: ...
+    @property
+    def seeds(self) -> SeedArray: ...
+    @property
+    def seconds(self) -> Float32Array: ...
+    @property
+    def attempts(self) -> IntArray: ...
+    @property
+    def failures(self) -> tuple[str | None, ...]: ...
+
+
+def row_columns(rows: RowFacts) -> list[pa.Array]:
+    """The columns that chunks of every kind begin with."""
+    return [
         _fixed_binary(np.frombuffer(b"".join(rows.keys), dtype=np.uint8).reshape(len(rows.keys), -1)),
         pa.array(rows.replicates.astype(np.int32)),
         pa.array(rows.sizes.astype(np.int32)),
@@ -52,10 +79,11 @@ def encode(header: ChunkHeader, rows: ChunkRows) -> bytes:
         pa.array(rows.seconds),
         pa.array(rows.attempts.astype(np.int32)),
         pa.array(failures_of(rows), pa.string()),
-        _fixed_binary(rows.members),
     ]
-    columns += [_loss_list(rows.losses[name], failed) for name in header.losses]
-    columns += [_loss_list(rows.train_losses[name], failed) for name in header.train_losses]
+
+
+def file_of(header: ChunkHeader, columns: list[pa.Array]) -> bytes:
+    """The Parquet file of a header and its columns, in the order of its schema."""
     table = pa.Table.from_arrays(columns, schema=schema_of(header))
     return _parquet(table, [f"{name}.list.element" for name in loss_columns(header)])
 
@@ -66,8 +94,10 @@ def decode(content: bytes, *, name: str | None = None) -> Chunk:
     Raises ChunkError, which begins with the name: damaged, foreign, of a newer format, or rows that cannot be.
     """
     parsed = None if name is None else verify_content(name, content)
-    with _Named(name):
-        header, table = _table(io.BytesIO(content), None)
+    with Named(name):
+        header, table = read_table(io.BytesIO(content), None)
+        if header.kind == "walks":
+            raise ChunkError("it holds walks, which workers.walk_file reads")
         rows = _rows(header, table)
         check_rows(header, rows)
         _check_name(parsed, header, rows_hash(rows.keys, rows.replicates))
@@ -81,8 +111,8 @@ def decode_keys(source: bytes | BinaryIO, *, name: str | None = None) -> ChunkKe
     schema, page checksums, and the rows hash and chunk number in `name` are. Raises ChunkError.
     """
     parsed = None if name is None else (verify_content(name, source) if isinstance(source, bytes) else parse_name(name))
-    with _Named(name):
-        header, table = _table(io.BytesIO(source) if isinstance(source, bytes) else source, list(KEY_COLUMNS))
+    with Named(name):
+        header, table = read_table(io.BytesIO(source) if isinstance(source, bytes) else source, list(KEY_COLUMNS))
         keys = ChunkKeys(
             header=header,
             keys=tuple(table["key"].to_pylist()),
@@ -101,11 +131,11 @@ def decode_losses(content: bytes, loss: str, *, name: str, with_train: bool = Fa
     Raises ChunkError where it is damaged or does not hold the loss (or, with_train, the loss on training instances).
     """
     verify_content(name, content)
-    with _Named(name):
+    with Named(name):
         wanted = [loss_column(loss)] + ([train_loss_column(loss)] if with_train else [])
-        header, table = _table(io.BytesIO(content), ["members", "failure", *wanted])
+        header, table = read_table(io.BytesIO(content), ["members", "failure", *wanted])
         failed = np.array([reason is not None for reason in table["failure"].to_pylist()], dtype=np.bool_)
-        arrays = [_losses(table[column], failed) for column in wanted]
+        arrays = [losses_of_column(table[column], failed) for column in wanted]
         for column, array in zip(wanted, arrays, strict=True):
             check_losses(column, array, failed)
         return LossRows(
@@ -116,12 +146,12 @@ def decode_losses(content: bytes, loss: str, *, name: str, with_train: bool = Fa
         )
 
 
-def failures_of(rows: ChunkRows) -> tuple[str | None, ...]:
+def failures_of(rows: RowFacts) -> tuple[str | None, ...]:
     """Reasons a row, None where it did not fail; `ChunkRows.failures` may be left empty."""
     return rows.failures or (None,) * len(rows.keys)
 
 
-class _Named:
+class Named:
     """Errors of reading a chunk, each as a ChunkError that begins with the file's name."""
 
     def __init__(self, name: str | None) -> None:
@@ -141,13 +171,11 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def _table(file: BinaryIO, columns: list[str] | None) -> tuple[ChunkHeader, pa.Table]:
-    """The header and the columns asked for; page checksums are verified."""
+def read_table(file: BinaryIO, columns: list[str] | None) -> tuple[ChunkHeader, pa.Table]:
+    """The header and the columns asked for (None: all); page checksums and the schema are verified."""
     reader = parquet.ParquetFile(file, page_checksum_verification=True)
     header = decode_header(reader.schema_arrow.metadata)
-    if header.kind == "walks":
-        columns = list(KEY_COLUMNS)
-    elif not reader.schema_arrow.equals(schema_of(header)):
+    if not reader.schema_arrow.equals(schema_of(header)):
         raise ChunkError("its columns are not those that its header says")
     absent = [column for column in columns or () if column not in reader.schema_arrow.names]
     if absent:
@@ -157,7 +185,7 @@ def _table(file: BinaryIO, columns: list[str] | None) -> tuple[ChunkHeader, pa.T
 
 
 def _refuse_bombs(header: ChunkHeader, rows: int) -> None:
-    decoded = rows * 4 * (header.n_test * len(header.losses) + header.n * len(header.train_losses))
+    decoded = rows * 4 * sum(loss_columns(header).values())
     if decoded > MOST_DECODED_BYTES or rows > MOST_ROWS:
         raise ChunkError(f"its {rows} rows would take {decoded} bytes of memory, more than {MOST_DECODED_BYTES}")
 
@@ -173,8 +201,8 @@ def _rows(header: ChunkHeader, table: pa.Table) -> ChunkRows:
         replicates=table["replicate"].to_numpy().astype(np.int64),
         seconds=table["seconds"].to_numpy(),
         attempts=table["attempts"].to_numpy().astype(np.int64),
-        losses={name: _losses(table[loss_column(name)], failed) for name in header.losses},
-        train_losses={name: _losses(table[train_loss_column(name)], failed) for name in header.train_losses},
+        losses={name: losses_of_column(table[loss_column(name)], failed) for name in header.losses},
+        train_losses={name: losses_of_column(table[train_loss_column(name)], failed) for name in header.train_losses},
         failures=failures,
     )
 
@@ -206,7 +234,8 @@ def _fixed_binary(rows: ByteArray) -> pa.Array:
     )
 
 
-def _loss_list(losses: Float32Array, failed: BoolArray) -> pa.Array:
+def loss_list(losses: Float32Array, failed: BoolArray) -> pa.Array:
+    """A column of losses [rows, length], nulls in failed rows."""
     count, length = losses.shape
     nulls = np.repeat(failed, length) if failed.any() else None
     values = pa.array(np.ascontiguousarray(losses).reshape(-1), mask=nulls)
@@ -219,7 +248,7 @@ def _bytes(column: pa.ChunkedArray, width: int) -> ByteArray:
     return np.frombuffer(packed, dtype=np.uint8).reshape(len(column), width)
 
 
-def _losses(column: pa.ChunkedArray, failed: BoolArray) -> Float32Array:
+def losses_of_column(column: pa.ChunkedArray, failed: BoolArray) -> Float32Array:
     """Losses [rows, length] with NaN in failed rows; raises ChunkError where other elements are null."""
     length = column.type.list_size
     values = column.combine_chunks().flatten()

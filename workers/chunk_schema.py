@@ -14,8 +14,12 @@ Columns, one row a retrain; what opening a store reads stands together at the fi
     train_loss_<name> n float32, where losses on the training instances are kept; nulls in a failed row
 
 The metadata's key `apportion` holds the header as JSON: format_version, kind, campaign, chunk, fingerprints, n,
-n_test, names of losses, numeric_class, together (K), worker. kind: "retrains"; "side" (the same columns, losses on
-added test instances of the test-set version named) and "walks" have their place, and readers of retrains skip them.
+n_test, names of losses, numeric_class, together (K), worker. kind: "retrains"; "side", the same columns with losses
+of kept models on the test-set version named; or "walks". Readers of retrains skip the other two.
+
+A walk has no `members` but `order` (n int32: a permutation of the training-set version), and its `loss_<name>` is the
+path of (n + 1) (c + 1) float32: after each of 0..n instances the losses on the test instances `columns` [c] of the
+header, then the mean over all test instances. The header's `rate` is the learning rate of every step.
 """
 
 import json
@@ -46,6 +50,8 @@ def train_loss_column(name: str) -> str:
 
 def loss_columns(header: ChunkHeader) -> dict[str, int]:
     """All loss columns with their lengths."""
+    if header.kind == "walks":
+        return {loss_column(name): (header.n + 1) * (len(header.columns) + 1) for name in header.losses}
     test = {loss_column(name): header.n_test for name in header.losses}
     return test | {train_loss_column(name): header.n for name in header.train_losses}
 
@@ -64,11 +70,18 @@ def schema_of(header: ChunkHeader) -> pa.Schema:
         pa.field("seconds", pa.float32(), nullable=False),
         pa.field("attempts", pa.int32(), nullable=False),
         pa.field("failure", pa.string()),
-        pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
+        pa.field("order", order_type(header.n), nullable=False)
+        if header.kind == "walks"
+        else pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
     ]
     for name, length in loss_columns(header).items():
         columns.append(pa.field(name, pa.list_(pa.field("element", pa.float32()), length), nullable=False))
     return pa.schema(columns, metadata={METADATA_KEY: encode_header(header)})
+
+
+def order_type(n: int) -> pa.DataType:
+    """The type of a walk's order."""
+    return pa.list_(pa.field("element", pa.int32(), nullable=False), n)
 
 
 def packed_length(n: int) -> int:
@@ -79,7 +92,10 @@ def packed_length(n: int) -> int:
 def encode_header(header: ChunkHeader) -> bytes:
     """The header as JSON, the same bytes for the same facts; raises ChunkError for one that cannot be."""
     _check(header)
-    return json.dumps(asdict(header), sort_keys=True, ensure_ascii=True).encode()
+    facts = asdict(header)
+    if header.kind != "walks":
+        del facts["columns"], facts["rate"]
+    return json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
 
 
 def decode_header(metadata: Mapping[bytes, bytes] | None) -> ChunkHeader:
@@ -112,7 +128,7 @@ def _refuse_newer(version: object) -> None:
 def _header(facts: dict[str, Any]) -> ChunkHeader:
     try:
         parts: dict[str, Any] = {**facts, "fingerprints": Fingerprints(**facts["fingerprints"])}
-        parts |= {"losses": tuple(facts["losses"]), "train_losses": tuple(facts["train_losses"])}
+        parts |= {name: tuple(facts.get(name, ())) for name in ("losses", "train_losses", "columns")}
         return ChunkHeader(**parts)
     except (KeyError, TypeError) as error:
         raise ChunkError(f"its header does not have the facts of format {FORMAT_VERSION}") from error
@@ -131,5 +147,16 @@ def _check(header: ChunkHeader) -> None:
         )
     if header.kind not in KINDS:
         raise ChunkError(f"its kind is {header.kind!r}; this version of apportion knows {', '.join(KINDS)}")
+    if header.kind == "walks":
+        _check_walks(header)
     if not header.losses or len({*loss_columns(header)}) < len(header.losses) + len(header.train_losses):
         raise ChunkError(f"its losses are {header.losses}, {header.train_losses}: none, or two of one name")
+
+
+def _check_walks(header: ChunkHeader) -> None:
+    columns = header.columns
+    fitting = all(isinstance(column, int) and 0 <= column < header.n_test for column in columns)
+    if not columns or not fitting or list(columns) != sorted({*columns}) or header.train_losses:
+        raise ChunkError(f"its walks keep test instances {str(columns)[:80]} of {header.n_test}, which cannot be")
+    if not isinstance(header.rate, float) or not 0.0 < header.rate < float("inf"):
+        raise ChunkError(f"its walks have the learning rate {header.rate!r}")

@@ -31,8 +31,9 @@ class Fingerprints:
 class ChunkHeader:
     """What stands once in a chunk file.
 
-    kind: "retrains" here; "walks" and "side" (losses on added test instances) have their place in the format.
-    members bits are positions in the training-set version `fingerprints.train`.
+    kind: "retrains"; "side" (losses of kept models on the test-set version named); "walks". members bits are positions
+    in the training-set version `fingerprints.train`. Of walks alone: columns, the test instances whose losses are kept
+    beside the mean over all, and rate, the learning rate of every step.
     """
 
     campaign: str
@@ -47,6 +48,8 @@ class ChunkHeader:
     worker: str
     kind: str = "retrains"
     format_version: int = FORMAT_VERSION
+    columns: tuple[int, ...] = ()
+    rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

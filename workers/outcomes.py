@@ -1,6 +1,6 @@
 """What goes to a worker and the only two things that come back."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from estimators.arrays import ByteArray, IntArray, SeedArray
@@ -32,16 +32,31 @@ class ChunkTask:
 
     def part(self, rows: list[int], *, attempt: int) -> "ChunkTask":
         """The task of some of the rows, under the same chunk number."""
-        return ChunkTask(
-            campaign=self.campaign,
-            chunk=self.chunk,
+        return replace(
+            self,
             members=self.members[rows],
             keys=tuple(self.keys[row] for row in rows),
             seeds=self.seeds[rows],
             replicates=self.replicates[rows],
-            together=self.together,
             attempt=attempt,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalkTask(ChunkTask):
+    """Walks planned together (`workers.walking`), named by keys of their orders; members are all of D.
+
+    orders: [rows, n] permutations of the training instances. rate: the learning rate of every step.
+    """
+
+    orders: IntArray
+    rate: float
+
+    def part(self, rows: list[int], *, attempt: int) -> "WalkTask":
+        """The task of some of the walks, under the same chunk number."""
+        cut = ChunkTask.part(self, rows, attempt=attempt)
+        assert isinstance(cut, WalkTask), "replace keeps the class"
+        return replace(cut, orders=self.orders[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,7 @@ def test_one_subset_may_stand_twice_with_two_replicates():
     assert decode(encode(head, body)).rows.keys == body.keys
 
 
-def test_side_files_have_their_place_and_walks_are_not_written_yet():
+def test_side_files_have_the_columns_of_retrains_and_walks_a_writer_of_their_own():
     head, body = example(kind="side")
     assert decode(encode(head, body)).header.kind == "side"
     with pytest.raises(ChunkError, match="walks"):

@@ -1,0 +1,106 @@
+"""What a worker does for one chunk, apart from what may go wrong on the way: learner in, file out."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from estimators.arrays import Float32Array
+from workers.chunk_types import ChunkHeader, Fingerprints
+from workers.learner import Learner
+from workers.outcomes import ChunkTask
+
+
+class WrongShapeError(Exception):
+    """The learner's losses are not what the plan says."""
+
+
+class NonFiniteError(Exception):
+    """Losses that are no numbers. rows: of the task, those at fault."""
+
+    def __init__(self, reason: str, rows: tuple[int, ...]) -> None:
+        super().__init__(reason)
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkFacts:
+    """What stands in the header of every chunk of a campaign.
+
+    n: players. losses: names in the order of the plan. train_losses: of those, the ones kept on training instances.
+    """
+
+    campaign: str
+    fingerprints: Fingerprints
+    n: int
+    n_test: int
+    losses: tuple[str, ...]
+    train_losses: tuple[str, ...] = ()
+
+    def header(self, task: ChunkTask, *, numeric_class: str, together: int, worker: str) -> ChunkHeader:
+        """The header of the file that holds a task's rows."""
+        return ChunkHeader(
+            campaign=self.campaign,
+            chunk=task.chunk,
+            fingerprints=self.fingerprints,
+            n=self.n,
+            n_test=self.n_test,
+            losses=self.losses,
+            train_losses=self.train_losses,
+            numeric_class=numeric_class,
+            together=together,
+            worker=worker,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A chunk's file, what its receipt says of it, and files that have to be stored before it, by name."""
+
+    content: bytes
+    header: ChunkHeader
+    mean_losses: dict[str, float]
+    before: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A task with the learner that does it, `together` rows at a time. group: the rows under way, for blame."""
+
+    learner: Learner
+    facts: ChunkFacts
+    task: ChunkTask
+    together: int
+    worker: str
+    group: list[int]
+    seconds: Float32Array
+
+    def groups(self, together: int | None = None) -> Iterator[list[int]]:
+        """The rows, `together` at a time; each group's time is noted when the next is asked for."""
+        rows, size = self.task.rows, self.together if together is None else together
+        for start in range(0, rows, size):
+            self.group[:] = range(start, min(start + size, rows))
+            began = time.monotonic()
+            yield list(self.group)
+            self.seconds[self.group] = (time.monotonic() - began) / len(self.group)
+        self.group.clear()
+
+    def header(self) -> ChunkHeader:
+        """The header of the chunk."""
+        return self.facts.header(
+            self.task, numeric_class=self.learner.numeric_class, together=self.together, worker=self.worker
+        )
+
+
+def work_of(
+    learner: Learner, facts: ChunkFacts, task: ChunkTask, *, together: int, worker: str, group: list[int]
+) -> Work:
+    """Work that has not begun."""
+    seconds = np.zeros(task.rows, dtype=np.float32)
+    return Work(learner, facts, task, together, worker, group, seconds)
+
+
+def mean_losses(losses: dict[str, Float32Array]) -> dict[str, float]:
+    """For each loss the mean over rows and tests."""
+    return {loss: float(values.mean(dtype=np.float64)) for loss, values in losses.items()}
