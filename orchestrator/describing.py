@@ -21,6 +21,19 @@ def campaign_parameters(prepared: Prepared, planned: PlannedCampaign) -> dict[st
     }
 
 
+def job_parameters(prepared: Prepared) -> dict[str, Value]:
+    """Parameters of the job's own run: what its campaigns share."""
+    data = prepared.loaded.dataset
+    return {
+        "campaigns": ", ".join(each.name for each in prepared.campaigns),
+        "values": ", ".join(prepared.values),
+        "n": data.n,
+        "n_test": data.n_test,
+        "task": data.task,
+        **learner_parameters(prepared.job.learner),
+    }
+
+
 def job_description(prepared: Prepared) -> str:
     """The parent run's description."""
     data, job = prepared.loaded.dataset, prepared.job

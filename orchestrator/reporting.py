@@ -5,6 +5,7 @@ instance, from every campaign that does.
 """
 
 import shlex
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,8 +22,12 @@ from orchestrator.data.tables import features_shown
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
 from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
+from orchestrator.report.headline_metrics import headline_metrics
 from orchestrator.report.page import write_report as write_page
+from orchestrator.report.picture_files import picture_files
+from orchestrator.report.tops import top_lists
 from orchestrator.results import JobResult
+from orchestrator.tracking.metric_points import Point
 from orchestrator.tracking.provenance import versions
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from orchestrator.wording import counted
@@ -53,8 +58,18 @@ def make_report(result: JobResult, tracker: Tracker, say: Callable[[str], None])
     headline = write_page(contents, path)
     parent = tracker.find_job_run()
     if parent is not None:
-        tracker.put(parent.run_id, "report.html", path.read_bytes())
+        _keep(contents, path, tracker, parent.run_id)
     return WrittenReport(path, tuple(headline))
+
+
+def _keep(contents: ReportInput, path: Path, tracker: Tracker, run_id: str) -> None:
+    """The page, its pictures, its top lists and its figures, with the job's run."""
+    tracker.put(run_id, "report.html", path.read_bytes())
+    for name, content in (picture_files(contents) | top_lists(contents)).items():
+        tracker.put(run_id, name, content)
+    step, now = sum(facts.stored for facts in contents.campaigns), round(time.time() * 1000)
+    metrics = headline_metrics(contents)
+    tracker.send(run_id, [Point(run_id, name, value, step, now) for name, value in metrics.items()])
 
 
 def report_input(result: JobResult, tracker: Tracker) -> ReportInput:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 from estimators.arrays import ByteArray
 from orchestrator.campaign import Campaign
-from orchestrator.describing import campaign_description, campaign_parameters, job_description
+from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
 from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
 from orchestrator.store.loss_store import LossStore
-from orchestrator.tracking.inputs import data_inputs
+from orchestrator.tracking.inputs import DataInput, data_inputs
 from orchestrator.tracking.journal import Journal
 from orchestrator.tracking.lease import Lease
 from orchestrator.tracking.provenance import git_commit, versions
@@ -75,7 +75,11 @@ def open_session(
         if known is not None and known.fingerprints is not None:
             refuse_other(known.fingerprints, prepared.fingerprints)
         parent = tracker.job_run(
-            fingerprints=prepared.fingerprints, tags=_tags(prepared), description=job_description(prepared)
+            fingerprints=prepared.fingerprints,
+            parameters=job_parameters(prepared),
+            tags=_tags(prepared),
+            inputs=_inputs(prepared),
+            description=job_description(prepared),
         )
         tracker.put(parent.run_id, "job.yaml", replayable(prepared.job))
         journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
@@ -99,20 +103,20 @@ def _tags(prepared: Prepared) -> dict[str, Value]:
     return tags | {"git_commit": git_commit(prepared.job.folder) or "none"}
 
 
-def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned: PlannedCampaign) -> CampaignRun:
+def _inputs(prepared: Prepared) -> list[DataInput]:
     loaded = prepared.loaded
-    sources = (loaded.train_source, loaded.test_source)
+    train, test = loaded.train_source, loaded.test_source
+    return data_inputs(loaded.dataset, sources=(train.name, test.name), digests=(train.digest, test.digest))
+
+
+def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned: PlannedCampaign) -> CampaignRun:
     run = tracker.campaign_run(
         planned.id,
         name=planned.name,
         parent=parent,
         parameters=campaign_parameters(prepared, planned),
         tags={**_tags(prepared), DRAWS_TAG: planned.draws},
-        inputs=data_inputs(
-            loaded.dataset,
-            sources=(sources[0].name, sources[1].name),
-            digests=(sources[0].digest, sources[1].digest),
-        ),
+        inputs=_inputs(prepared),
         description=campaign_description(prepared, planned),
     )
     tracker.put(run.run_id, "job.yaml", replayable(prepared.job))

@@ -68,7 +68,7 @@ def _influences(result: JobResult) -> list[str]:
     from estimators.registry import value_method  # noqa: PLC0415 - one table, read when it is asked for
 
     names = [name for each in result.campaigns for name in each.value_names]
-    asked = [name for name in result.job.values if name in names] or names
+    asked = [name for name in result.job.value_labels if name in names] or names
     return [name for name in asked if not value_method(name).per_instance]
 
 

@@ -75,9 +75,14 @@ def render(contents: ReportInput) -> str:
 
 
 def _rendered(page: Page) -> str:
-    style = files("orchestrator.report").joinpath("templates/style.css").read_text(encoding="utf-8")
-    template = _environment().get_template("page.html")
+    style = style_text("figures.css") + style_text("style.css")
+    template = environment().get_template("page.html")
     return template.render(page=page, style=Markup(style), policy=policy(style))  # noqa: S704 - our own file
+
+
+def style_text(name: str) -> str:
+    """A style sheet of ours."""
+    return files("orchestrator.report").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 
 def policy(style: str) -> str:
@@ -86,7 +91,8 @@ def policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where templates come from, and how what they print is escaped."""
     return Environment(
         loader=PackageLoader("orchestrator.report"),
         autoescape=True,

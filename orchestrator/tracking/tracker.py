@@ -43,6 +43,7 @@ class JobRun:
 
     run_id: str
     status: str
+    parameters: Mapping[str, str]
     tags: Mapping[str, str]
     fingerprints: Fingerprints | None
 
@@ -123,7 +124,13 @@ class Tracker:
         return _job_run(min(runs, key=_age)) if runs else None
 
     def job_run(
-        self, *, fingerprints: Fingerprints, tags: Mapping[str, Value] | None = None, description: str = ""
+        self,
+        *,
+        fingerprints: Fingerprints,
+        parameters: Mapping[str, Value] | None = None,
+        tags: Mapping[str, Value] | None = None,
+        inputs: Sequence[DataInput] = (),
+        description: str = "",
     ) -> JobRun:
         """The parent run, made if need be, as RUNNING; to be called under the lease.
 
@@ -138,7 +145,10 @@ class Tracker:
             )
         own = {KIND: "job", JOB_NAME: self.job, **fingerprint_tags(fingerprints)}
         run_id = self._writer.make(self.job, own) if found is None else found.run_id
-        self._writer.describe(run_id, tags={**own, **(tags or {})}, description=description)
+        there = {} if found is None else found.parameters
+        changed = self._writer.parameters(run_id, parameters or {}, there=there)
+        self._writer.describe(run_id, tags={**own, **(tags or {}), **changed}, description=description)
+        self._writer.inputs(run_id, inputs)
         with our_words(self.place.shown):
             self._client.update_run(run_id, status="RUNNING")
             return _job_run(self._client.get_run(run_id))
@@ -279,7 +289,7 @@ def _deleted(experiment: Any, place: Place) -> StoreRefused:
 
 def _job_run(run: Any) -> JobRun:
     tags = dict(run.data.tags)
-    return JobRun(run.info.run_id, run.info.status, tags, fingerprints_of(tags))
+    return JobRun(run.info.run_id, run.info.status, dict(run.data.params), tags, fingerprints_of(tags))
 
 
 def _age(run: Any) -> tuple[int, str]:
