@@ -103,7 +103,7 @@ def _tags(prepared: Prepared) -> dict[str, Value]:
     return tags | {"git_commit": git_commit(prepared.job.folder) or "none"}
 
 
-def _inputs(prepared: Prepared) -> list[DataInput]:
+def _inputs(prepared: Prepared) -> tuple[DataInput, ...]:
     loaded = prepared.loaded
     train, test = loaded.train_source, loaded.test_source
     return data_inputs(loaded.dataset, sources=(train.name, test.name), digests=(train.digest, test.digest))

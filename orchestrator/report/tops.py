@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from estimators.arrays import IntArray
 from estimators.confidence import half_widths
 from estimators.influence import Influence, InstanceValues
 from orchestrator.export import safe_cell
@@ -82,11 +83,11 @@ def _pairs(influence: Influence, contents: ReportInput) -> pd.DataFrame:
     )
 
 
-def _named(names: Sequence[str], places: Sequence[int]) -> list[str]:
+def _named(names: Sequence[str], places: IntArray) -> list[str]:
     return [safe_cell(clean(str(names[place]))) if place < len(names) else str(place) for place in places]
 
 
-def _labels(contents: ReportInput, players: Sequence[int]) -> list[str]:
+def _labels(contents: ReportInput, players: IntArray) -> list[str]:
     data = contents.dataset
     if data.groups is None:
         return [_label(contents, data.train_labels[player]) for player in players]
