@@ -29,6 +29,7 @@ class ChunkFacts:
     """What stands in the header of every chunk of a campaign.
 
     n: players. losses: names in the order of the plan. train_losses: of those, the ones kept on training instances.
+    keep: the models are kept too, in a file beside each chunk (`workers.model_file`).
     """
 
     campaign: str
@@ -37,6 +38,7 @@ class ChunkFacts:
     n_test: int
     losses: tuple[str, ...]
     train_losses: tuple[str, ...] = ()
+    keep: bool = False
 
     def header(self, task: ChunkTask, *, numeric_class: str, together: int, worker: str) -> ChunkHeader:
         """The header of the file that holds a task's rows."""

@@ -1,11 +1,12 @@
 """Groups as players: a learner over rows, seen as a learner over groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from estimators.arrays import BoolArray, Float32Array, FloatArray, IntArray, SeedArray
 from workers.errors import LearnerError
+from workers.keeping import ModelKeeper, Models, keeper_of
 from workers.learner import Learner, LearnerTraits, Losses
 
 
@@ -52,11 +53,13 @@ class GroupedLearner:
 
     def with_together(self, together: int) -> "GroupedLearner":
         """The same over the learner with another K."""
-        return GroupedLearner(self.rows.with_together(together), self.groups, self.sizes)
+        return replace(self, rows=self.rows.with_together(together))
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K retrains on members [K, n] groups; train losses [K, n]."""
-        found = self.rows.retrain(members[:, self.groups], seeds)
+        return self._of_groups(self.rows.retrain(members[:, self.groups], seeds))
+
+    def _of_groups(self, found: Losses) -> Losses:
         if found.train is None:
             return found
         return Losses(test=found.test, train={name: self._means(losses) for name, losses in found.train.items()})
@@ -68,6 +71,19 @@ class GroupedLearner:
         return means.astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class GroupedKeeper(GroupedLearner):
+    """The same over a learner whose models can be kept (`workers.keeping`)."""
+
+    def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
+        """Models of K retrains on members [K, n] groups."""
+        return keeper_of(self.rows).trained(members[:, self.groups], seeds)
+
+    def losses_of(self, models: Models) -> Losses:
+        """Losses of K models; train losses [K, n] are means over groups."""
+        return self._of_groups(keeper_of(self.rows).losses_of(models))
+
+
 def grouped_learner(rows: Learner, groups: IntArray) -> GroupedLearner:
     """The learner over groups 0 .. max. Raises LearnerError where rows do not match, or a group has no row."""
     sizes = np.bincount(groups)
@@ -76,4 +92,5 @@ def grouped_learner(rows: Learner, groups: IntArray) -> GroupedLearner:
             f"data.group: {len(groups)} rows in {len(sizes)} groups, of which {int((sizes == 0).sum())} are empty, for"
             f" a learner of {rows.n} rows; every row needs a group and every group a row"
         )
-    return GroupedLearner(rows, groups, sizes.astype(np.float64))
+    kind = GroupedKeeper if isinstance(rows, ModelKeeper) else GroupedLearner
+    return kind(rows, groups, sizes.astype(np.float64))

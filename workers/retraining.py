@@ -5,17 +5,23 @@ import numpy as np
 from estimators.arrays import BoolArray
 from estimators.subsets import unpack
 from workers.chunk_file import encode
-from workers.chunk_types import ChunkRows
+from workers.chunk_types import ChunkHeader, ChunkRows
 from workers.chunk_work import Made, NonFiniteError, Work, WrongShapeError, mean_losses
+from workers.keeping import Models, joined_models, keeper_of
 from workers.learner import Losses
 from workers.loss_checks import non_finite_rows, shape_trouble
+from workers.model_file import encode_models, models_name
 
 
 def retrain_chunk(work: Work) -> Made:
     """The file of a task's retrains. Raises NonFiniteError, WrongShapeError, and what the learner raises."""
     task, facts = work.task, work.facts
     members = unpack(task.members, facts.n)
-    parts = [_losses(work, members[group], group) for group in work.groups()]
+    parts, models = list[Losses](), list[Models]()
+    for group in work.groups():
+        losses, kept = _trained(work, members[group], group)
+        parts.append(losses)
+        models += [kept] if kept is not None else []
     test = {name: np.concatenate([part.test[name] for part in parts]) for name in facts.losses}
     train = {name: np.concatenate([(part.train or {})[name] for part in parts]) for name in facts.train_losses}
     wrong = non_finite_rows(test, train, task.keys)
@@ -33,11 +39,29 @@ def retrain_chunk(work: Work) -> Made:
         train_losses=train,
     )
     header = work.header()
-    return Made(encode(header, rows), header, mean_losses(test))
+    return Made(encode(header, rows), header, mean_losses(test), _models_file(work, header, models))
 
 
-def _losses(work: Work, members: BoolArray, group: list[int]) -> Losses:
-    losses, facts = work.learner.retrain(members, work.task.seeds[group]), work.facts
+def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, Models | None]:
+    """Losses of a group, checked, and its models where they are kept."""
+    seeds, facts = work.task.seeds[group], work.facts
+    if not facts.keep:
+        return _checked(work, work.learner.retrain(members, seeds), group), None
+    keeper = keeper_of(work.learner)
+    models = keeper.trained(members, seeds)
+    return _checked(work, keeper.losses_of(models), group), models
+
+
+def _models_file(work: Work, header: ChunkHeader, parts: list[Models]) -> dict[str, bytes]:
+    if not parts:
+        return {}
+    keys, replicates = work.task.keys, work.task.replicates
+    content = encode_models(header, keys, replicates, joined_models(parts))
+    return {models_name(work.task.chunk, keys, replicates, content): content}
+
+
+def _checked(work: Work, losses: Losses, group: list[int]) -> Losses:
+    facts = work.facts
     trouble = shape_trouble(
         losses, rows=len(group), n=facts.n, n_test=facts.n_test, names=facts.losses, train=facts.train_losses
     )

@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 from scipy import linalg
 
-from estimators.arrays import BoolArray, Float32Array, FloatArray, IntArray, SeedArray
+from estimators.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IntArray, SeedArray
 from workers.dataset import Dataset
 from workers.errors import LearnerError
+from workers.keeping import Models, part_of
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import LogisticRegressionSpec
 from workers.learners.batched_minimiser import Directions, Minima, minimise
@@ -78,19 +79,38 @@ class LogisticRegressionLearner:
         Raises:
             LearnerError: one does not reach the tolerance within `max_iterations`.
         """
+        return self.losses_of(self.trained(members, seeds))
+
+    def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
+        """Models of K regressions.
+
+        coefficients: [K, B, D], B = 1 logit for two classes, else C; the last of D is the intercept. offsets: [K, C],
+        added to the logits of all classes, minus infinity where a class is absent.
+        """
         del seeds
         problems = [self._problem(row) for row in members]
-        certain = [_certain(problem, fit_intercept=self.spec.fit_intercept) for problem in problems]
-        fitted = iter(
-            self._fitted([problem for problem, known in zip(problems, certain, strict=True) if known is None])
-        )
-        rows = [
-            self._losses_of(self._logits(problem, next(fitted)) if known is None else known)
-            for problem, known in zip(problems, certain, strict=True)
-        ]
+        fitted = iter(self._fitted([problem for problem in problems if self._needs_training(problem)]))
+        logits = 1 if self.classes == 2 else self.classes
+        coefficients = np.zeros((len(problems), logits, self.data.features.shape[1]))
+        for own, problem in zip(coefficients, problems, strict=True):
+            if self._needs_training(problem):
+                own[:] = next(fitted)
+        offsets = [np.where(problem.absent & (len(problem.labels) > 0), -np.inf, 0.0) for problem in problems]
+        return {"coefficients": coefficients, "offsets": np.array(offsets).reshape(-1, self.classes)}
+
+    def losses_of(self, models: Models) -> Losses:
+        """Losses of kept models, see `workers.keeping`."""
+        logits = 1 if self.classes == 2 else self.classes
+        coefficients = part_of(models, "coefficients", (None, logits, self.data.features.shape[1]))
+        offsets = part_of(models, "offsets", (len(coefficients), self.classes))
+        rows = [self._losses_of(self._logits(own, off)) for own, off in zip(coefficients, offsets, strict=True)]
         test = {name: np.stack([row[name][: self.n_test] for row in rows]) for name in self.losses}
         train = {name: np.stack([row[name][self.n_test :] for row in rows]) for name in self.losses}
         return Losses(test=test, train=train if self.spec.train_losses else None)
+
+    def _needs_training(self, problem: Problem) -> bool:
+        """Whether the subset has members, and with an intercept more than one class."""
+        return len(problem.labels) > 0 and int(problem.absent.sum()) < len(problem.absent) - 1
 
     def walk(self, orders: IntArray, seeds: SeedArray, *, rate: float, columns: IntArray) -> dict[str, Float32Array]:
         """Losses of K walks over orders [K, n] from zero, see `workers.walking`; the seeds are not used."""
@@ -139,20 +159,19 @@ class LogisticRegressionLearner:
             raise LearnerError(self._not_arrived(problems, minima))
         return minima.parameters
 
-    def _logits(self, problem: Problem, parameters: FloatArray) -> FloatArray:
+    def _logits(self, coefficients: AnyArray, offsets: AnyArray) -> FloatArray:
         """Logits [n_test + n, C] of all instances, test instances first."""
-        logits: FloatArray = self.data.features @ parameters.T
-        if problem.logits == 1:
-            return np.concatenate([np.zeros_like(logits), logits], axis=1)
-        logits[:, problem.absent] = -np.inf
-        return logits
+        logits: FloatArray = self.data.features @ coefficients.T
+        if logits.shape[1] == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+        return logits + offsets
 
     def _losses_of(self, logits: FloatArray) -> dict[str, Float32Array]:
-        """Losses [n_test + n] of logits [n_test + n, C], or of logits [C] that all instances share."""
-        logits = logits - logits.max(axis=-1, keepdims=True)
-        logarithms = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+        """Losses [n_test + n] of logits [n_test + n, C]."""
+        logits = logits - logits.max(axis=1, keepdims=True)
+        logarithms = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         labels = np.concatenate([self.data.test_labels, self.data.labels])
-        return classification_losses(self.losses, np.broadcast_to(logarithms, (len(labels), self.classes)), labels)
+        return classification_losses(self.losses, logarithms, labels)
 
     def _not_arrived(self, problems: list[Problem], minima: Minima) -> str:
         worst = int(np.argmax(minima.largest_gradient))
@@ -191,15 +210,6 @@ def _automatic(data: LinearData, classes: int) -> int:
     """K from shapes alone: the logits of K subsets near a cache's size, their features within memory."""
     logits, features = data.n * classes, data.n * data.features.shape[1]
     return int(max(1, min(MOST_TOGETHER, LOGITS_TOGETHER // logits, FEATURES_TOGETHER // features)))
-
-
-def _certain(problem: Problem, *, fit_intercept: bool) -> FloatArray | None:
-    """Logits [C] of a subset that needs no training: no members, or a single class with an intercept; else None."""
-    if not len(problem.labels):
-        return np.zeros(len(problem.absent))
-    if fit_intercept and problem.absent.sum() == len(problem.absent) - 1:
-        return np.where(problem.absent, -np.inf, 0.0)
-    return None
 
 
 def _directions(problems: list[Problem]) -> Directions:

@@ -15,6 +15,7 @@ from scipy import linalg
 from estimators.arrays import BoolArray, FloatArray, SeedArray
 from workers.dataset import Dataset
 from workers.errors import LearnerError
+from workers.keeping import Models, part_of
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import RidgeSpec
 from workers.learners.linear_data import Gathered, LinearData, linear_data
@@ -61,11 +62,22 @@ class RidgeLearner:
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K ridge regressions, on members [K, n]; the seeds are not used."""
+        return self.losses_of(self.trained(members, seeds))
+
+    def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
+        """Models of K regressions: `coefficients` [K, d] and `intercepts` [K]."""
         del seeds
-        predictions = np.empty((len(members), len(self.data.features)))
-        for k, row in enumerate(members):
-            coefficients, intercept = ridge_fit(self.data.gathered(row), self.spec)
-            predictions[k] = self.data.features @ coefficients + intercept
+        fits = [ridge_fit(self.data.gathered(row), self.spec) for row in members]
+        coefficients = np.array([own for own, _ in fits]).reshape(len(fits), self.data.features.shape[1])
+        return {"coefficients": coefficients, "intercepts": np.array([intercept for _, intercept in fits])}
+
+    def losses_of(self, models: Models) -> Losses:
+        """Losses of kept models, see `workers.keeping`."""
+        coefficients = part_of(models, "coefficients", (None, self.data.features.shape[1]))
+        intercepts = part_of(models, "intercepts", (len(coefficients),))
+        predictions = np.empty((len(coefficients), len(self.data.features)))
+        for k, (own, intercept) in enumerate(zip(coefficients, intercepts, strict=True)):
+            predictions[k] = self.data.features @ own + intercept
         test, train = predictions[:, : self.n_test], predictions[:, self.n_test :]
         return Losses(
             test=regression_losses(self.losses, test, self.data.test_labels),
