@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from estimators.designs.making import DESIGNS, DesignEntry, design_entry
+from estimators.designs.entry import DesignEntry
+from estimators.designs.making import DESIGNS, design_entry
 from estimators.methods import downsampling, leave_one_out, memorization, semivalues
 from estimators.methods.value_label import parsed_label
 from estimators.methods.value_method import ValueMethod

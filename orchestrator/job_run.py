@@ -198,7 +198,7 @@ class _Driver:
 
     def _until(self, opened: OpenCampaign, recorder: CampaignRecorder, budget: UntilBudget) -> OpenCampaign:
         until, monitor = budget.until, None
-        for draws in until_stops(until):
+        for draws in until_stops(until, opened.campaign.plan.design.unit_rows):
             self._train(opened, recorder, draws)
             monitor = monitor or Monitor(opened.campaign, (until.value,), loss=until.loss)
             point = monitor.advance(draws)[0]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from estimators.arrays import BoolArray, ByteArray, IntArray
-from estimators.designs import make_design
+from estimators.designs import Material, Parameters, design_made
 from estimators.designs.protocol import DRAWS_PER_BLOCK, Design
 from estimators.seeding import retrain_seeds
 from estimators.subsets import identity_order, pack, subset_keys
@@ -34,19 +34,6 @@ class RowId(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DesignParameters:
-    """What a design takes beside n and its seed."""
-
-    size: int | None = None
-    fraction: float | None = None
-    probability: float | None = None
-
-    def given(self) -> dict[str, int | float]:
-        """Those that are set, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-
-@dataclass(frozen=True, slots=True)
 class PlanFacts:
     """What is decided once a campaign and stored as `plan.json`.
 
@@ -56,7 +43,7 @@ class PlanFacts:
 
     campaign: str
     design: str
-    parameters: DesignParameters
+    parameters: Parameters
     seed: int
     learner_seed: int
     n: int
@@ -70,26 +57,19 @@ class PlanFacts:
 
     def encode(self) -> bytes:
         """The facts as JSON, the same bytes for the same facts."""
-        return json.dumps(asdict(self), sort_keys=True, indent=1).encode()
+        facts = {**asdict(self), "parameters": self.parameters.given()}
+        return json.dumps(facts, sort_keys=True, indent=1).encode()
 
     @staticmethod
     def decode(content: bytes) -> "PlanFacts":
         """The facts read back; unknown keys mean a newer format and raise TypeError."""
         facts = json.loads(content)
-        parameters = DesignParameters(**facts["parameters"])
+        parameters = Parameters.read(facts["parameters"])
         return PlanFacts(**{**facts, "losses": tuple(facts["losses"]), "parameters": parameters})
 
-    def design_made(self) -> Design:
-        """The design anew."""
-        given = self.parameters
-        return make_design(
-            self.design,
-            n=self.n,
-            seed=self.seed,
-            size=given.size,
-            fraction=given.fraction,
-            probability=given.probability,
-        )
+    def design_of(self, material: Material) -> Design:
+        """The design anew; material: what it needs of the data. Raises ImpossibleDesign where the data are others."""
+        return design_made(self.design, self.parameters, n=self.n, seed=self.seed, material=material)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from estimators.designs import make_design
+from estimators.designs import Parameters, design_made
 from estimators.designs.protocol import Design
 from orchestrator.checks.campaigns import values_of
+from orchestrator.checks.designs import design_parameters
 from orchestrator.checks.whole_job import load_checked
 from orchestrator.data.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
 from orchestrator.jobs.job import CampaignSpec, Job, UntilBudget
-from orchestrator.plan import DesignParameters
 from workers.chunk_types import Fingerprints
 from workers.dataset import Dataset
 from workers.learner import Learner
@@ -24,19 +24,18 @@ from workers.user_code import CodeSnapshot, snapshot_code
 
 @dataclass(frozen=True, slots=True)
 class PlannedCampaign:
-    """A campaign of the job with its design made: `id` names it in the store, `draws` is what the budget asks."""
+    """A campaign of the job with its design made.
+
+    id: its name in the store. draws: what the budget asks, in whole units.
+    """
 
     id: str
     name: str
     spec: CampaignSpec
+    parameters: Parameters
     design: Design
     seed: int
     draws: int
-
-    @property
-    def parameters(self) -> DesignParameters:
-        """The design's own parameters."""
-        return DesignParameters(self.spec.size, self.spec.fraction, self.spec.probability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
     for note in notes:
         say(f"note: {note}")
     code = user_code(job)
-    campaigns = tuple(_planned(job, spec, loaded.dataset.n) for spec in job.campaigns)
+    campaigns = tuple(_planned(job, spec, loaded) for spec in job.campaigns)
     return Prepared(
         job=job,
         loaded=loaded,
@@ -90,17 +89,19 @@ def smoke(prepared: Prepared) -> SmokeReport:
     return smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
 
 
-def _planned(job: Job, spec: CampaignSpec, n: int) -> PlannedCampaign:
-    seed = job.seed if spec.seed is None else spec.seed
-    design = make_design(
-        spec.design, n=n, seed=seed, size=spec.size, fraction=spec.fraction, probability=spec.probability
-    )
-    identity = json.dumps([spec.design, spec.size, spec.fraction, spec.probability, seed, n])
+def _planned(job: Job, spec: CampaignSpec, loaded: LoadedData) -> PlannedCampaign:
+    n, seed = loaded.dataset.n, job.seed if spec.seed is None else spec.seed
+    parameters = design_parameters(spec, loaded.material)
+    design = design_made(spec.design, parameters, n=n, seed=seed, material=loaded.material)
+    given = parameters.given()
+    first = [given.pop(name, None) for name in ("size", "fraction", "probability")]
+    identity = json.dumps([spec.design, *first, seed, n, *([given] if given else [])], sort_keys=True)
     digest = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
     return PlannedCampaign(
         id=f"{spec.design}-{digest}",
         name=spec.name or spec.design,
         spec=spec,
+        parameters=parameters,
         design=design,
         seed=seed,
         draws=_draws(spec, design),
@@ -108,9 +109,8 @@ def _planned(job: Job, spec: CampaignSpec, n: int) -> PlannedCampaign:
 
 
 def _draws(spec: CampaignSpec, design: Design) -> int:
-    if isinstance(spec.retrains, UntilBudget):
-        return spec.retrains.until.at_most
     if design.draw_count is not None:
         return design.draw_count
-    assert spec.retrains is not None, "checked: a random design needs a budget"
-    return spec.retrains
+    budget = spec.retrains.until.at_most if isinstance(spec.retrains, UntilBudget) else spec.retrains
+    assert budget is not None, "checked: a random design needs a budget"
+    return budget - budget % design.unit_rows

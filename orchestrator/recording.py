@@ -160,6 +160,7 @@ class CampaignRecorder:
                 return {}
             self._monitor = Monitor(self.campaign, self._values)
         prefix = complete_prefix(self.campaign, self._monitor.draws)
+        prefix -= prefix % self.campaign.plan.design.unit_rows
         if prefix < self._monitor.draws + self._step:
             return {}
         points = self._monitor.advance(prefix)

@@ -120,7 +120,7 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
     if PLAN_FILE not in chunks.names():
         raise _nothing_yet(run)
     facts, asked = PlanFacts.decode(chunks.get(PLAN_FILE)), int(run.tags.get(DRAWS_TAG, "0"))
-    plan = Plan(facts, facts.design_made(), loaded.train_identities, asked)
+    plan = Plan(facts, facts.design_of(loaded.material), loaded.train_identities, asked)
     campaign = Campaign(
         name=run.name,
         plan=plan,
@@ -131,6 +131,7 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
         asked=asked,
     )
     complete = complete_prefix(campaign, 0)
+    complete -= complete % plan.design.unit_rows
     if not complete or store.missing(plan.end_rows().ids):
         raise _nothing_yet(run)
     return replace(campaign, plan=plan.cut(complete))

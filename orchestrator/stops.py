@@ -8,8 +8,13 @@ from orchestrator.jobs.job import Until
 LOOKS = 20
 
 
-def until_stops(until: Until) -> Iterator[int]:
-    """Counts of draws, ascending, the last being `at_most`: every `every` draws, else about 20 multiples of 256."""
+def until_stops(until: Until, unit_rows: int = 1) -> Iterator[int]:
+    """Counts of draws, ascending: every `every` draws, else about 20 multiples of 256; the last is `at_most`.
+
+    All in whole units of `unit_rows` draws: looks are rounded up to one, the last is cut down to one.
+    """
     every = until.every or max(1, round(until.at_most / LOOKS / DRAWS_PER_BLOCK)) * DRAWS_PER_BLOCK
-    yield from range(every, until.at_most, every)
-    yield until.at_most
+    every = -(-every // unit_rows) * unit_rows
+    last = until.at_most - until.at_most % unit_rows
+    yield from range(every, last, every)
+    yield last

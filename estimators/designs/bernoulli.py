@@ -11,10 +11,15 @@ import numpy as np
 from scipy.special import gammaln
 
 from estimators.arrays import BoolArray, FloatArray
+from estimators.designs.bernoulli_grid import BernoulliGrid
+from estimators.designs.entry import DesignEntry
+from estimators.designs.parameters import Material, Parameters
+from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
 from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
 
+DEFAULT_PROBABILITY = 0.5
 WORDS = 2**64
 
 
@@ -77,3 +82,22 @@ class Bernoulli(SingleDraws):
 
     def _log_mass(self, sizes: FloatArray) -> FloatArray:
         return sizes * math.log(self.probability) + (self.n - sizes) * math.log1p(-self.probability)
+
+
+def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
+    del material
+    said = DEFAULT_PROBABILITY if parameters.probability is None else parameters.probability
+    if isinstance(said, tuple) and len(said) != 1:
+        return BernoulliGrid(n=n, probabilities=said, seed=seed)
+    return Bernoulli(n=n, probability=said[0] if isinstance(said, tuple) else said, seed=seed)
+
+
+ENTRY = DesignEntry(
+    name="bernoulli",
+    title=f"each instance with `probability` ({DEFAULT_PROBABILITY} unsaid), independently; or one of several",
+    parameters=("probability", "replicates"),
+    cost="as many retrains as asked",
+    law="p^|S| (1-p)^(n-|S|); of several p their mean; unit: a subset",
+    make=_make,
+    one_of=("probability",),
+)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray
+from estimators.designs.entry import DesignEntry
+from estimators.designs.parameters import Material, Parameters
+from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span
 from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
@@ -58,3 +61,18 @@ class Exhaustive(SingleDraws):
     def log_probability(self, members: BoolArray) -> FloatArray:
         """0 for each row of members [K, n]: every subset is listed."""
         return np.zeros(len(members))
+
+
+def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
+    del seed, parameters, material
+    return Exhaustive(n=n)
+
+
+ENTRY = DesignEntry(
+    name="exhaustive",
+    title=f"all subsets, for n up to {MOST_PLAYERS}",
+    parameters=("replicates",),
+    cost="2^n retrains",
+    law="every subset listed once; unit: a subset",
+    make=_make,
+)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray
+from estimators.designs.entry import DesignEntry
+from estimators.designs.parameters import Material, Parameters
+from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span
 from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
@@ -54,3 +57,18 @@ class LeaveOneOut(SingleDraws):
     def log_probability(self, members: BoolArray) -> FloatArray:
         """0 where a row of members [K, n] lacks exactly one player, else -inf."""
         return np.where(members.sum(axis=1) == self.n - 1, 0.0, -np.inf)
+
+
+def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
+    del seed, parameters, material
+    return LeaveOneOut(n=n)
+
+
+ENTRY = DesignEntry(
+    name="leave_one_out",
+    title="D without each instance in turn, beside D itself",
+    parameters=("replicates",),
+    cost="n retrains",
+    law="D without i listed once for each i; unit: a subset",
+    make=_make,
+)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from estimators.arrays import SeedArray
+from estimators.arrays import FloatArray, SeedArray
 from estimators.designs.protocol import DRAWS_PER_BLOCK
 from estimators.seeding import derive_seed
 
@@ -34,3 +34,8 @@ def check_span(start: int, stop: int, draw_count: int | None = None) -> None:
     if start < 0 or stop < start or (draw_count is not None and stop > draw_count):
         there = "" if draw_count is None else f" of {draw_count}"
         raise ValueError(f"draws {start}..{stop}{there} do not exist")
+
+
+def unit_interval(words: SeedArray) -> FloatArray:
+    """Words as numbers in [0, 1), multiples of 2^-53."""
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import gammaln
 
-from estimators.arrays import BoolArray, FloatArray, SeedArray
+from estimators.arrays import BoolArray, FloatArray
+from estimators.designs.entry import DesignEntry
+from estimators.designs.parameters import Material, Parameters
+from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
 from estimators.designs.single_draws import SingleDraws
+from estimators.designs.sizes import several_sizes
+from estimators.designs.sizes_said import sizes_said
+from estimators.designs.smallest import smallest
 from estimators.errors import ImpossibleDesign
+
+DEFAULT_FRACTION = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ class Uniform(SingleDraws):
         members = np.zeros((stop - start, self.n), dtype=np.bool_)
         words = random_words(f"uniform {self.size}", seed=self.seed, n=self.n, start=start, stop=stop)
         for row, drawn in enumerate(words):
-            members[row] = _smallest(drawn, self.size)
+            members[row] = smallest(drawn, self.size)
         return members
 
     def log_size_law(self) -> FloatArray | None:
@@ -72,10 +80,18 @@ class Uniform(SingleDraws):
         return np.where(members.sum(axis=1) == self.size, -ways, -np.inf)
 
 
-def _smallest(words: SeedArray, size: int) -> BoolArray:
-    """Which of words [n] are the `size` smallest."""
-    members: BoolArray = words <= np.partition(words, size - 1)[size - 1]
-    if np.count_nonzero(members) > size:  # two equal words at the cut, chance below n^2 / 2^64: the first one wins
-        members[:] = False
-        members[np.argsort(words, kind="stable")[:size]] = True
-    return members
+def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
+    del material
+    sizes = sizes_said("uniform", n, parameters, default=(DEFAULT_FRACTION,))
+    return Uniform(n=n, size=sizes[0], seed=seed) if len(sizes) == 1 else several_sizes(n, sizes, seed)
+
+
+ENTRY = DesignEntry(
+    name="uniform",
+    title=f"subsets of m instances, equally likely (m = `size`, or `fraction` of n; {DEFAULT_FRACTION} unsaid)",
+    parameters=("size", "fraction", "replicates"),
+    cost="as many retrains as asked",
+    law="1 / C(n, m); of several sizes each as likely; unit: a subset",
+    make=_make,
+    one_of=("size", "fraction"),
+)

@@ -6,8 +6,9 @@ this machine has not is ResourceMissing (4), raised where nothing else is wrong.
 
 from collections.abc import Callable
 
-from orchestrator.checks.campaigns import campaign_problems, name_problems, value_problems
+from orchestrator.checks.campaigns import name_problems, value_problems
 from orchestrator.checks.classes import class_notes
+from orchestrator.checks.designs import campaign_problems, unit_notes
 from orchestrator.checks.resources import address_problems, missing_resources, room_problems, shadowing_problems
 from orchestrator.checks.task import loss_problems
 from orchestrator.data.datasets import LoadedData, load_data
@@ -21,10 +22,10 @@ def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
     notes = list(job.origin.notes)
     if loaded is not None:
         data = loaded.dataset
-        found, designs = campaign_problems(job, data.n)
+        found, designs = campaign_problems(job, loaded)
         problems += [*found, *value_problems(job, designs), *loss_problems(job, data.task)]
         problems += room_problems(job, data, designs)
-        notes += class_notes(job, data, designs)
+        notes += [*class_notes(job, data, designs), *unit_notes(job, designs)]
     if problems:
         raise JobError(problems)
     missing = missing_resources(job)

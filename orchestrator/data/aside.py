@@ -1,5 +1,6 @@
 """What stands beside features and labels: weights, groups, names, known label errors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,15 @@ from orchestrator.errors import JobError, Problem
 from orchestrator.jobs.job import Job
 from orchestrator.wording import counted, listed, shown
 
+Groups = tuple[IntArray, tuple[str, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class SideArrays:
-    """weights, groups (codes by first appearance), known_label_errors: [rows] or None. Names are empty if not given."""
+    """weights, groups (codes by first appearance), known_label_errors: [rows] or None. Names are empty if not given.
+
+    left_out: codes [rows] and names of each column by which a campaign leaves groups out. test_groups: of the test set.
+    """
 
     weights: FloatArray | None
     groups: IntArray | None
@@ -23,6 +29,8 @@ class SideArrays:
     train_names: tuple[str, ...]
     test_names: tuple[str, ...]
     known_label_errors: BoolArray | None
+    left_out: Mapping[str, Groups]
+    test_groups: Groups | None
 
 
 def side_arrays(raw: RawData, job: Job) -> SideArrays:
@@ -42,6 +50,18 @@ def side_arrays(raw: RawData, job: Job) -> SideArrays:
     if raw.test.ids is not None and raw.test.ids.shape != (raw.test.rows,):
         what = f"names have shape {raw.test.ids.shape}, but there are {raw.test.rows:,} test rows"
         problems.append(Problem(what, raw.test.source, "give one name a row"))
+    left_out = {campaign.group for campaign in job.campaigns if campaign.group is not None}
+    for name in sorted(left_out - set(raw.train.extras)):
+        what = f"the training set has no `{shown(name)}`, by which a campaign leaves groups out"
+        problems.append(Problem(what, source, "name a column or array that it has"))
+    problems += [
+        Problem(f"`{shown(name)}` has shape {raw.train.extras[name].shape}, expected ({rows},)", source)
+        for name in sorted(left_out & set(raw.train.extras))
+        if raw.train.extras[name].shape != (rows,)
+    ]
+    if raw.test.groups is not None and raw.test.groups.shape != (raw.test.rows,):
+        what = f"groups have shape {raw.test.groups.shape}, but there are {raw.test.rows:,} test rows"
+        problems.append(Problem(what, raw.test.source, "give one group a row"))
     if problems:
         raise JobError(problems)
     weights = _weights(raw.train.weights, source, problems)
@@ -49,9 +69,20 @@ def side_arrays(raw: RawData, job: Job) -> SideArrays:
     train_names = _names(raw.train.ids, source, problems)
     test_names = _names(raw.test.ids, raw.test.source, problems)
     flags = _flags(errors, str(known), source, problems)
+    columns = {name: _groups(raw.train.extras[name], source, problems) for name in sorted(left_out)}
+    tests = _groups(raw.test.groups, raw.test.source, problems, least=1)
     if problems:
         raise JobError(problems)
-    return SideArrays(weights, groups, group_names, train_names, test_names, flags)
+    return SideArrays(
+        weights,
+        groups,
+        group_names,
+        train_names,
+        test_names,
+        flags,
+        left_out={name: (codes, names) for name, (codes, names) in columns.items() if codes is not None},
+        test_groups=None if tests[0] is None else (tests[0], tests[1]),
+    )
 
 
 def _weights(values: AnyArray | None, source: str, problems: list[Problem]) -> FloatArray | None:
@@ -69,7 +100,9 @@ def _weights(values: AnyArray | None, source: str, problems: list[Problem]) -> F
     return weights
 
 
-def _groups(values: AnyArray | None, source: str, problems: list[Problem]) -> tuple[IntArray | None, tuple[str, ...]]:
+def _groups(
+    values: AnyArray | None, source: str, problems: list[Problem], *, least: int = 2
+) -> tuple[IntArray | None, tuple[str, ...]]:
     if values is None:
         return None, ()
     blank = [isinstance(value, str) and not value.strip() for value in values.tolist()]  # an empty cell of a CSV
@@ -79,7 +112,7 @@ def _groups(values: AnyArray | None, source: str, problems: list[Problem]) -> tu
         problems.append(Problem(what, source, "name the group of every row"))
         return None, ()
     codes, names = pd.factorize(values)
-    if len(names) < 2:
+    if len(names) < least:
         what = f"all rows belong to one group, `{shown(label_text(names[0]))}`"
         problems.append(Problem(what, source, "groups are the players: there must be two at least"))
     return codes.astype(np.int64), tuple(label_text(name) for name in names.tolist())

@@ -2,15 +2,17 @@
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from estimators.arrays import AnyArray, BoolArray, ByteArray, IntArray
+from estimators.designs.parameters import Material
 from estimators.subsets import identity_order, instance_identities
-from orchestrator.data.aside import SideArrays, side_arrays
+from orchestrator.data.aside import Groups, SideArrays, side_arrays
 from orchestrator.data.copies import notes_on_copies
+from orchestrator.data.design_material import design_material
 from orchestrator.data.features import Features, encode_features
 from orchestrator.data.identities import contents_of, feature_digests, group_contents
 from orchestrator.data.labels import Labels, encode_labels
@@ -41,7 +43,8 @@ class LoadedData:
 
     train_identities: [n, 16] of the players (groups where there are groups); test_identities: [n_test, 16].
     train_names: [rows] and test_names: [n_test], for people; empty where the job names none. train_frame,
-    test_frame: the original tables. known_label_errors: [n] bool. notes: what a person should know.
+    test_frame: the original tables. known_label_errors: [n] bool. notes: what a person should know. material: what
+    designs need of the data. test_groups: codes [n_test] and names of groups to average values over.
     """
 
     dataset: Dataset
@@ -56,6 +59,8 @@ class LoadedData:
     known_label_errors: BoolArray | None = None
     image_shape: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    material: Material = field(default_factory=Material)
+    test_groups: Groups | None = None
 
 
 def load_data(job: Job) -> LoadedData:
@@ -71,8 +76,9 @@ def load_data(job: Job) -> LoadedData:
     identities = instance_identities(contents_of(digests, train_texts, aside.weights))
     test_identities = instance_identities(contents_of(test_digests, test_texts))
     players = identities if aside.groups is None else instance_identities(group_contents(identities, aside.groups))
+    dataset = _dataset(features, labels, aside, identity_order(identities))
     return LoadedData(
-        dataset=_dataset(features, labels, aside, identity_order(identities)),
+        dataset=dataset,
         train_identities=players,
         test_identities=test_identities,
         train_source=_source(job.data.train, identities, features.train),
@@ -84,6 +90,8 @@ def load_data(job: Job) -> LoadedData:
         known_label_errors=_of_players(aside.known_label_errors, aside.groups),
         image_shape=_image_shape(raw, features, job),
         notes=(*features.notes, *labels.notes, *notes),
+        material=design_material(job, dataset, aside.left_out),
+        test_groups=aside.test_groups,
     )
 
 

@@ -29,6 +29,7 @@ def arrays_data(
     groups: Vector | None = None,
     names: Vector | None = None,
     test_names: Vector | None = None,
+    test_groups: Vector | None = None,
     image_shape: tuple[int, ...] | None = None,
     extras: Mapping[str, Vector] | None = None,
     task: Literal["auto", "classification", "regression"] = "auto",
@@ -37,8 +38,9 @@ def arrays_data(
     """Arrays or frames in memory as `Job(data=...)`.
 
     X, X_test: [rows, ...] arrays, or frames; y, y_test: [rows], or None where `label` names a column of the frames.
-    weights, groups, names: [rows] of the training set. extras: named arrays [rows] such as a bool array of known
-    label errors. The job can be run again only where the same arrays are given again.
+    weights, groups, names: [rows] of the training set. test_groups: [rows] of the test set, to average values over.
+    extras: named arrays [rows] such as a bool array of known label errors, or groups that a campaign leaves out. The
+    job can be run again only where the same arrays are given again.
     Raises JobError where they are no arrays.
     """
     spec = DataSpec(train="arrays in memory", label=label, task=task, overlap=overlap, image_shape=image_shape)
@@ -46,7 +48,8 @@ def arrays_data(
     train = part_from_memory(X, y, spec, "train", source="training arrays", beside=beside, extras=extras or {})
     if X_test is None:
         raise JobError("X_test is missing", where="arrays_data", mend="give X_test and y_test: instances to value on")
-    test = part_from_memory(X_test, y_test, spec, "test", source="test arrays", beside={"ids": test_names}, extras={})
+    beside_test: dict[str, Vector | None] = {"ids": test_names, "groups": test_groups}
+    test = part_from_memory(X_test, y_test, spec, "test", source="test arrays", beside=beside_test, extras={})
     return spec.model_copy(update={"arrays": RawData(train, test, image_shape)})
 
 
@@ -66,7 +69,7 @@ def part_from_memory(
     if isinstance(features, pd.DataFrame):
         features = features.reset_index(drop=True)
         if labels is None:
-            part = part_of_frame(features, spec, role, source=source, known_label_errors=None)
+            part = part_of_frame(features, spec, role, source=source)
             return RawPart(source, part.features, part.labels, extras=named, frame=part.frame, **_given(columns))
     if labels is None:
         name = "y" if role == "train" else "y_test"

@@ -30,6 +30,20 @@ def read_npz(path: Path, job: Job, role: str) -> RawPart:
         raise JobError(f"cannot be read as .npz: {error}", where=where, mend=mend) from None
 
 
+def npz_arrays(
+    path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = (), where: str
+) -> dict[str, AnyArray]:
+    """The arrays named, and those of the optional ones that are there; errors as of `read_npz`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            opened = _Archive(archive, where)
+            opened.refuse_absent(set(names))
+            return {name: opened.read(name) for name in (*names, *optional) if name in opened.names()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        mend = "write it again with numpy.savez_compressed(path, members=members)"
+        raise JobError(f"cannot be read as .npz: {error}", where=where, mend=mend) from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Archive:
     archive: zipfile.ZipFile
@@ -37,15 +51,16 @@ class _Archive:
 
     def part(self, job: Job, role: str) -> RawPart:
         spec = job.data
-        wanted = {"features": "X", "labels": spec.label or "y"}
+        wanted: dict[str, str] = {"features": "X", "labels": spec.label or "y"}
         if role == "train":
             named = {"ids": spec.id, "weights": spec.weight, "groups": spec.group}
             wanted |= {use: name for use, name in named.items() if name is not None}
-        elif spec.id is not None and spec.id in self.names():
-            wanted["ids"] = spec.id
-        known = job.report.known_label_errors
-        extras = {known} if role == "train" and known is not None else set()
-        self._refuse_absent({*wanted.values(), *extras})
+        else:
+            wanted |= {"ids": spec.id} if spec.id in self.names() else {}
+            wanted |= {"groups": spec.group} if spec.group in self.names() else {}
+            wanted |= {"groups": spec.test_group} if spec.test_group is not None else {}
+        extras = set(job.extra_columns) if role == "train" else set()
+        self.refuse_absent({*wanted.values(), *extras})
         arrays = {use: self.read(name) for use, name in wanted.items()}
         return RawPart(
             source=self.where,
@@ -60,7 +75,7 @@ class _Archive:
     def names(self) -> list[str]:
         return [name.removesuffix(".npy") for name in self.archive.namelist()]
 
-    def _refuse_absent(self, wanted: set[str]) -> None:
+    def refuse_absent(self, wanted: set[str]) -> None:
         there = self.names()
         problems = [
             Problem(f"there is no array `{name}`; arrays there: {listed(there)}", self.where, _mend(name, there))

@@ -31,23 +31,25 @@ def read_table(path: Path, job: Job, role: str) -> RawPart:
         raise _unreadable(path, error, where) from None
     except OSError as error:
         raise JobError(f"cannot be read: {shown(str(error))}", where=where, mend="write the file again") from None
-    return part_of_frame(frame, job.data, role, source=where, known_label_errors=job.report.known_label_errors)
+    return part_of_frame(frame, job.data, role, source=where, extras=job.extra_columns)
 
 
 def part_of_frame(
-    frame: pd.DataFrame, spec: DataSpec, role: str, *, source: str, known_label_errors: str | None
+    frame: pd.DataFrame, spec: DataSpec, role: str, *, source: str, extras: tuple[str, ...] = ()
 ) -> RawPart:
     """A frame split into features, label and the columns with a name of their own in the job."""
     frame = frame.rename(columns=str)
     columns = [str(name) for name in frame.columns]
     special = {"ids": spec.id, "weights": spec.weight, "groups": spec.group}
     named = {use: name for use, name in special.items() if name is not None}
-    extras = {known_label_errors} if known_label_errors is not None else set()
-    required = {"label": spec.label} | ({**named, "known": known_label_errors} if role == "train" else {})
+    beside: dict[str, str | None] = {**named, **{f"extra {name}": name for name in extras}}
+    required = {"label": spec.label} | (beside if role == "train" else {"test_groups": spec.test_group})
     problems = [_absent(key, name, columns, source) for key, name in required.items() if _is_absent(key, name, columns)]
     if problems:
         raise JobError(problems)
-    apart = {spec.label, *named.values(), *extras}
+    apart = {spec.label, spec.test_group, *named.values(), *extras}
+    if role == "test":
+        named["groups"] = spec.test_group or spec.group or ""
     here = {use: _column(frame, name) for use, name in named.items() if name in columns}
     return RawPart(
         source=source,
@@ -57,7 +59,7 @@ def part_of_frame(
         frame=frame,
         ids=here.get("ids"),
         weights=here.get("weights") if role == "train" else None,
-        groups=here.get("groups") if role == "train" else None,
+        groups=here.get("groups"),
     )
 
 
@@ -78,7 +80,8 @@ def _absent(key: str, name: str | None, columns: list[str], source: str) -> Prob
         usual = next((column for column in USUAL_LABELS if column in columns), None)
         mend = f"add `label: {usual}` to data" if usual else "add `label: COLUMN` to data"
         return Problem(f"a table needs `data.label`, the column of the labels; {there}", source, mend)
-    asked = {"ids": "data.id", "weights": "data.weight", "groups": "data.group", "known": "report.known_label_errors"}
+    asked = {"ids": "data.id", "weights": "data.weight", "groups": "data.group", "test_groups": "data.test_group"}
+    asked[f"extra {name}"] = "a campaign's `group`, or report.known_label_errors"
     what = f"there is no column `{shown(name)}` (asked by {asked.get(key, 'data.label')}); {there}"
     return Problem(what, source, did_you_mean(name, columns) or "name one of these columns")
 

@@ -18,7 +18,7 @@ from orchestrator.wording import did_you_mean, listed, shown
 from workers.errors import UserCodeError
 from workers.user_code import load_object, snapshot_code
 
-KEYS = ("X", "y", "X_test", "y_test", "id", "id_test", "weight", "group", "image_shape")
+KEYS = ("X", "y", "X_test", "y_test", "id", "id_test", "weight", "group", "group_test", "image_shape")
 
 
 def read_function(job: Job) -> tuple[RawPart, RawPart | None, tuple[int, ...] | None]:
@@ -83,7 +83,7 @@ def _parts(arrays: dict[str, object], job: Job, where: str) -> tuple[RawPart, Ra
             mend = did_you_mean(key, arrays) or f"return {key} as well; keys it may return: {listed(KEYS)}"
             raise JobError(f"the function returned no `{key}`; returned: {listed(arrays)}", where=where, mend=mend)
     special = {"weights": spec.weight or "weight", "groups": spec.group or "group", "ids": spec.id or "id"}
-    asked = {spec.weight, spec.group, spec.id, job.report.known_label_errors} - {None}
+    asked = {spec.weight, spec.group, spec.id, *job.extra_columns} - {None}
     absent = sorted(str(name) for name in asked if name not in arrays and not _is_column(arrays["X"], str(name)))
     if absent:
         what = f"the function returned no {listed(absent)}, which the job names; returned: {listed(arrays)}"
@@ -91,8 +91,7 @@ def _parts(arrays: dict[str, object], job: Job, where: str) -> tuple[RawPart, Ra
             what, where=where, mend=did_you_mean(absent[0], arrays) or "return it, or take it out of the job"
         )
     beside = {use: arrays.get(name) for use, name in special.items()}
-    known = job.report.known_label_errors
-    extras = {known: arrays[known]} if known is not None and known in arrays else {}
+    extras = {name: arrays[name] for name in job.extra_columns if name in arrays}
     train = part_from_memory(
         arrays["X"], arrays.get("y"), spec, "train", source=f"{where}: X, y", beside=beside, extras=extras
     )
@@ -105,7 +104,7 @@ def _parts(arrays: dict[str, object], job: Job, where: str) -> tuple[RawPart, Ra
         spec,
         "test",
         source=f"{where}: X_test, y_test",
-        beside={"ids": arrays.get("id_test")},
+        beside={"ids": arrays.get("id_test"), "groups": arrays.get(spec.test_group or "group_test")},
         extras={},
     )
     return train, test, shape

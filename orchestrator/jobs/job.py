@@ -7,12 +7,35 @@ further in gets the frozen objects.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, InstanceOf, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
 
+from estimators.designs.parameters import NAMES, Parameters, Truncation
 from orchestrator.data.parts import RawData
 from orchestrator.jobs.origin import Origin
 from orchestrator.jobs.value_spec import ValueSpec
 from workers.learner_specs import LearnerSpec, Seed
+
+_Size = Annotated[int, Field(ge=1)]
+_Share = Annotated[float, Field(gt=0, lt=1)]
+_Positive = Annotated[float, Field(gt=0)]
+
+DESIGN_KEYS = tuple(name for name in NAMES if name != "digest")
+"""Keys of a campaign that are parameters of its design."""
+
+
+def _with_shares(said: object) -> object:
+    """`shapley`, `[shapley, banzhaf]` or `{shapley: 3, banzhaf: 1}` as pairs of a name and a share."""
+    if isinstance(said, str):
+        return ((said, 1.0),)
+    if isinstance(said, dict):
+        return tuple(said.items())
+    if isinstance(said, (list, tuple)) and all(isinstance(name, str) for name in said):
+        return tuple((name, 1.0) for name in said)
+    return said
+
+
+def _spelt_out(said: object) -> object:
+    return {} if said is True else said
 
 
 class _Section(BaseModel):
@@ -23,7 +46,8 @@ class DataSpec(_Section):
     """Training and test instances: `.npz` with X and y, Parquet or CSV with `label: column`, or `file.py:function`.
 
     task: "auto" takes float labels for regression, others for classification. group: a column (or npz array)
-    whose equal values make one player. weight: instance weights. id: a column of names for reports.
+    whose equal values make one player. test_group: one of the test set, over whose equal values a value may be
+    averaged (unsaid: `group`, where the test set has it). weight: instance weights. id: a column of names for reports.
     image_shape: how to draw a feature row in the report. overlap: "refuse" test instances that are also
     training instances. arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
     """
@@ -33,6 +57,7 @@ class DataSpec(_Section):
     label: str | None = None
     task: Literal["auto", "classification", "regression"] = "auto"
     group: str | None = None
+    test_group: str | None = None
     weight: str | None = None
     id: str | None = None
     image_shape: tuple[int, ...] | None = None
@@ -58,16 +83,44 @@ class UntilBudget(_Section):
     until: Until
 
 
+class TruncateSpec(_Section):
+    """When walks stop (`truncate: true` takes the defaults); `estimators.designs.parameters.Truncation` explains."""
+
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    patience: Annotated[int, Field(ge=1)] = 5
+    loss: str | None = None
+
+
 class CampaignSpec(_Section):
-    """One design to carry out. `size` or `fraction` for uniform, `probability` for bernoulli."""
+    """One design to carry out, with the parameters that it takes; `apportion methods` lists them.
+
+    serves: semivalues that a law of sizes is for: a name, a list of names, or names with shares.
+    """
 
     design: str
     name: str | None = None
     retrains: Annotated[int, Field(ge=1)] | UntilBudget | None = None
-    size: Annotated[int, Field(ge=1)] | None = None
-    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    probability: Annotated[float, Field(gt=0, lt=1)] | None = None
+    size: _Size | tuple[_Size, ...] | None = None
+    fraction: _Share | tuple[_Share, ...] | None = None
+    probability: _Share | tuple[_Share, ...] | None = None
+    out: _Size | None = None
+    group: str | None = None
+    by: Literal["size", "class"] | None = None
+    serves: Annotated[tuple[tuple[str, _Positive], ...], Field(min_length=1), BeforeValidator(_with_shares)] | None = (
+        None
+    )
+    order: Literal["random", "antithetic", "cyclic"] | None = None
+    truncate: Annotated[TruncateSpec, BeforeValidator(_spelt_out)] | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+    file: str | None = None
+    replicates: _Size | None = None
     seed: Seed | None = None
+
+    def parameters(self) -> Parameters:
+        """The design's parameters, without what identifies the data that they name."""
+        said = {name: getattr(self, name) for name in DESIGN_KEYS if name != "truncate"}
+        truncate = None if self.truncate is None else Truncation(**self.truncate.model_dump())
+        return Parameters(**said, truncate=truncate)
 
 
 class StoreSpec(_Section):
@@ -130,6 +183,12 @@ class Job(_Section):
     def value_labels(self) -> tuple[str, ...]:
         """The values asked for, each with its numbers in one text: what `value_method` takes."""
         return tuple(each if isinstance(each, str) else each.label for each in self.values)
+
+    @property
+    def extra_columns(self) -> tuple[str, ...]:
+        """Columns or arrays of the training set that are no features, labels, weights, groups or names."""
+        named = [self.report.known_label_errors, *(campaign.group for campaign in self.campaigns)]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
 
     @model_validator(mode="after")
     def _campaign_names_differ(self) -> "Job":

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimators.designs import make_design
+from estimators.designs import Parameters, make_design
 from estimators.seeding import retrain_seeds
 from estimators.subsets import instance_identities, unpack
-from orchestrator.plan import DesignParameters, Plan, PlanFacts, RowId, chunk_rows, end_replicates
+from orchestrator.plan import Plan, PlanFacts, RowId, chunk_rows, end_replicates
 
 
 def plan_of(draws: int, *, n: int = 12, design: str = "bernoulli", chunk: int = 8, together: int = 4) -> Plan:
@@ -16,7 +16,7 @@ def plan_of(draws: int, *, n: int = 12, design: str = "bernoulli", chunk: int = 
     facts = PlanFacts(
         campaign="a",
         design=design,
-        parameters=DesignParameters(probability=0.5 if design == "bernoulli" else None),
+        parameters=Parameters(probability=0.5 if design == "bernoulli" else None),
         seed=3,
         learner_seed=5,
         n=n,
