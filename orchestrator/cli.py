@@ -24,6 +24,7 @@ COMMANDS = {
     "values": "Export influence or data values.",
     "explain": "Say what works on one test instance, or what one training instance does.",
     "report": "Write the HTML report from the stored losses.",
+    "query": "Answer one SELECT over the stored losses.",
     "methods": "List designs and values, with paper and cost.",
     "doctor": "Check this machine: versions, disk, memory, GPU.",
 }

@@ -14,6 +14,8 @@ from orchestrator.monitor import complete_prefix
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
 from orchestrator.store.loss_store import LossStore
+from orchestrator.store.loss_table import LossTable
+from orchestrator.store.read_cache import cached_rows
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_types import Fingerprints
@@ -42,6 +44,15 @@ class JobResult:
             return data.group_names or tuple(str(group) for group in range(data.n))
         return self.loaded.train_names or tuple(str(i) for i in range(data.n))
 
+    @property
+    def store(self) -> LossTable:
+        """The stored losses for questions of your own: `result.store.losses(containing=[17], test=[5])`.
+
+        Answered from the read cache beside the job file, which is made anew where the store has grown. Raises
+        StoreRefused where a chunk is damaged, ResourceMissing where the cache cannot be written.
+        """
+        return LossTable(cached_rows(self.campaigns[0].store, cache_folder(self.job)))
+
     def campaign(self, name: str) -> Campaign:
         """The campaign of that name or id; raises JobError naming those there are."""
         for campaign in self.campaigns:
@@ -66,23 +77,50 @@ class JobResult:
         raise EstimatorError(f"no campaign of this job permits {value}: " + "; ".join(reasons))
 
 
+def cache_folder(job: Job) -> Path:
+    """Where the read cache of a job's store is; it may be deleted at any time."""
+    return job.folder / ".apportion" / "cache" / job.name
+
+
 def open_result(job: Job) -> JobResult:
     """The results of a job so far, read only; a campaign that is not finished gives its complete prefix.
 
     Raises JobError where the job has no store yet, StoreRefused where the data are others than the store's.
     """
+    opened = open_stored(job)
+    campaigns = tuple(read_campaign(opened.loaded, opened.store, run) for run in opened.runs_of_job)
+    return JobResult(job, opened.loaded, campaigns)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredJob:
+    """A job's store opened to read, whether its campaigns have values yet or not. runs: of all campaigns in it."""
+
+    job: Job
+    loaded: LoadedData
+    runs: tuple[CampaignRun, ...]
+    wanted: frozenset[str]
+    store: LossStore
+
+    @property
+    def runs_of_job(self) -> list[CampaignRun]:
+        """The runs of the campaigns that the job names."""
+        return [run for run in self.runs if run.campaign_id in self.wanted]
+
+
+def open_stored(job: Job) -> StoredJob:
+    """The store of a job as it is now; raises as `open_result`, but for campaigns without values."""
     tracker = open_tracker(job)
     parent = tracker.find_job_run()
     if parent is None or parent.fingerprints is None:
         raise no_results(job)
     prepared = prepare(job, _quiet)
     refuse_other(parent.fingerprints, prepared.fingerprints)
-    wanted = {campaign.id for campaign in prepared.campaigns}
     runs = tracker.campaign_runs()
     store = loss_store(prepared.loaded, parent.fingerprints, runs)
     store.refresh()
-    campaigns = tuple(read_campaign(prepared.loaded, store, run) for run in runs if run.campaign_id in wanted)
-    return JobResult(job, prepared.loaded, campaigns)
+    wanted = frozenset(campaign.id for campaign in prepared.campaigns)
+    return StoredJob(job, prepared.loaded, tuple(runs), wanted, store)
 
 
 def open_tracker(job: Job) -> Tracker:

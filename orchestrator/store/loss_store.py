@@ -8,7 +8,6 @@ Files appear whole and are never changed, so a reader beside a writer sees what 
 Not for several threads at once.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,20 +18,17 @@ import numpy as np
 from estimators.arrays import BoolArray, Float32Array
 from estimators.subsets import unpack
 from orchestrator.errors import Problem, StoreRefused
-from orchestrator.fingerprint import explain_difference
 from orchestrator.plan import RowId
 from orchestrator.store.bounded_cache import BoundedCache
-from orchestrator.store.row_index import FileId, RowIndex
-from workers.chunk_file import decode_keys, decode_losses
-from workers.chunk_name import parse_name
-from workers.chunk_store import ChunkStore, PartialReads
-from workers.chunk_types import ChunkHeader, ChunkKeys, Fingerprints, LossRows
+from orchestrator.store.chunk_files import ChunkFiles
+from orchestrator.store.row_index import FileFacts, FileId, Place, RowIndex
+from workers.chunk_store import ChunkStore
+from workers.chunk_types import Chunk, ChunkRows, Fingerprints, LossRows
 from workers.errors import ChunkError
 
 CACHE_BYTES = 2**28
 _THREADS = 8
 _MOST_PROBLEMS = 20
-_MOVE_AWAY = "move this file out of the store, then `apportion resume JOB` trains its rows again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +86,8 @@ class LossStore:
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
-        self._stores = dict(stores)
+        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test)
         self._index = RowIndex()
-        self._sizes: dict[FileId, int] = {}
         self._skipped: set[FileId] = set()
         self._pending: set[FileId] = set()
         self._decoded: BoundedCache[tuple[FileId, str, bool], LossRows] = BoundedCache(cache_bytes, _bytes_of)
@@ -102,12 +97,7 @@ class LossStore:
 
         Raises StoreRefused naming every file that cannot be of this store, StoreError where a store is not reached.
         """
-        there = {
-            FileId(name, campaign)
-            for campaign, store in self._stores.items()
-            for name in store.names()
-            if parse_name(name) is not None
-        }
+        there = self.chunks.listed()
         if self._known() - there:
             self._forget()
         self._pending = there - self._known()
@@ -157,7 +147,7 @@ class LossStore:
         files = {file: facts for file, facts in self._index.files.items() if file.campaign == campaign}
         return CampaignFiles(
             rows=sum(facts.rows for facts in files.values()),
-            bytes=sum(self._sizes[file] for file in files),
+            bytes=sum(facts.bytes for facts in files.values()),
             seconds=sum(facts.seconds for facts in files.values()),
         )
 
@@ -170,27 +160,67 @@ class LossStore:
             rows=len(self._index),
             failed=len(self._index.failures),
             repeated=self._index.repeated,
-            bytes=sum(self._sizes.values()),
+            bytes=sum(file.bytes for file in files),
             seconds=sum(file.seconds for file in files),
             numeric_classes=tuple(sorted({file.numeric_class for file in files})),
             together=tuple(sorted({file.together for file in files})),
         )
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Names of the losses that any file holds, in the order of the files that name them first."""
+        self._settle()
+        return self._index.losses()
+
+    def files(self) -> list[FileId]:
+        """The files whose rows are known, as at the last refresh."""
+        self._settle()
+        return list(self._index.files)
+
+    def file_facts(self) -> dict[FileId, FileFacts]:
+        """Figures of each of the files."""
+        self._settle()
+        return dict(self._index.files)
+
+    def failures(self) -> dict[RowId, str]:
+        """Rows that failed for good, with the reason."""
+        self._settle()
+        return dict(self._index.failures)
+
+    def place(self, row: RowId) -> Place | None:
+        """Where a row stands, None where no file has it."""
+        return self._index.place(row)
+
+    def stored_rows(self) -> int:
+        """Number of rows that count and did not fail."""
+        self._settle()
+        return len(self._index) - len(self._index.failures)
+
+    def chunk(self, file: FileId) -> Chunk:
+        """A file's header and rows; raises StoreRefused where it is damaged."""
+        try:
+            return self.chunks.chunk(file)
+        except ChunkError as error:
+            raise StoreRefused([self.chunks.problem(file, error)]) from error
+
+    def counting(self, file: FileId, rows: ChunkRows) -> BoolArray:
+        """Which rows [rows] of a file count and did not fail: those that no other file holds in their place."""
+        ids = map(RowId, rows.keys, rows.replicates.tolist())
+        places = enumerate(ids)
+        failed = self._index.failures
+        return np.array([self._index.place(row) == (file, place) and row not in failed for place, row in places])
+
     def verify(self) -> list[Problem]:
         """Read every file whole; what is damaged, foreign or gone, by name. Nothing is changed."""
-        problems = []
-        for campaign, store in self._stores.items():
-            for name in store.names():
-                if parse_name(name) is not None:
-                    problems += self._opened(FileId(name, campaign), whole=True)[1]
-        return problems
+        files = sorted(self.chunks.listed())
+        return [problem for file in files for problem in self.chunks.opened(file, whole=True)[2]]
 
     def _known(self) -> set[FileId]:
         return {*self._index.files, *self._skipped}
 
     def _forget(self) -> None:
         self._index = RowIndex()
-        self._sizes, self._skipped = {}, set()
+        self._skipped = set()
         self._decoded.clear()
 
     def _settle(self) -> None:
@@ -199,52 +229,18 @@ class LossStore:
             return
         files = sorted(self._pending)
         with ThreadPoolExecutor(min(_THREADS, len(files))) as threads:
-            opened = [*threads.map(self._opened, files)]
-        problems = [problem for _, found in opened for problem in found]
+            opened = [*threads.map(self.chunks.opened, files)]
+        problems = [problem for *_, found in opened for problem in found]
         if problems:
             more = len(problems) - _MOST_PROBLEMS
             rest = [Problem(f"and {more} more files")] if more > 0 else []
             raise StoreRefused(problems[:_MOST_PROBLEMS] + rest)
-        for file, (keys, _) in zip(files, opened, strict=True):
-            self._take(file, keys)
+        for file, (keys, size, _) in zip(files, opened, strict=True):
+            if keys is None:
+                self._skipped.add(file)
+            else:
+                self._index.add(file, keys, size)
         self._pending.clear()
-
-    def _take(self, file: FileId, keys: ChunkKeys | None) -> None:
-        if keys is None:
-            self._skipped.add(file)
-        else:
-            self._index.add(file, keys)
-
-    def _opened(self, file: FileId, *, whole: bool = False) -> tuple[ChunkKeys | None, list[Problem]]:
-        """A file's keys (None for a kind that holds no retrains), or what is wrong with it."""
-        where = f"{self._stores[file.campaign].address}/{file.name}"
-        try:
-            keys = self._keys(file, whole=whole)
-        except ChunkError as error:
-            return None, [Problem(str(error).removeprefix(f"{file.name}: "), where, _MOVE_AWAY)]
-        if keys.header.kind != "retrains":
-            return None, []
-        return keys, self._foreign(keys.header, where)
-
-    def _keys(self, file: FileId, *, whole: bool) -> ChunkKeys:
-        store = self._stores[file.campaign]
-        if not whole and isinstance(store, PartialReads):
-            with store.open(file.name) as opened:
-                self._sizes[file] = opened.seek(0, os.SEEK_END)
-                return decode_keys(opened, name=file.name)
-        content = self._content(file)
-        self._sizes[file] = len(content)
-        return decode_keys(content, name=file.name)
-
-    def _foreign(self, header: ChunkHeader, where: str) -> list[Problem]:
-        difference = explain_difference(header.fingerprints, self.fingerprints)
-        if difference:
-            what, _, mend = difference.rpartition("\n")
-            return [Problem(what or mend, where, mend if what else "")]
-        if (header.n, header.n_test) != (self.n, self.n_test):
-            what = f"n is {header.n}, n_test {header.n_test}; here they are {self.n}, {self.n_test}"
-            return [Problem(what, where, _MOVE_AWAY)]
-        return []
 
     def _by_file(self, rows: Iterable[RowId]) -> dict[FileId, dict[int, int]]:
         """For each file the positions asked -> rows in the file; files in the order in which they are first needed."""
@@ -260,17 +256,12 @@ class LossStore:
         return found
 
     def _losses(self, file: FileId, loss: str, *, with_train: bool) -> LossRows:
-        def decoded() -> LossRows:
-            return decode_losses(self._content(file), loss, name=file.name, with_train=with_train)
-
         try:
-            return self._decoded.get((file, loss, with_train), decoded)
+            return self._decoded.get(
+                (file, loss, with_train), lambda: self.chunks.losses(file, loss, with_train=with_train)
+            )
         except ChunkError as error:
-            where = f"{self._stores[file.campaign].address}/{file.name}"
-            raise StoreRefused(str(error).removeprefix(f"{file.name}: "), where=where, mend=_MOVE_AWAY) from error
-
-    def _content(self, file: FileId) -> bytes:
-        return self._stores[file.campaign].get(file.name)
+            raise StoreRefused([self.chunks.problem(file, error)]) from error
 
 
 def _bytes_of(rows: LossRows) -> int:

@@ -35,6 +35,8 @@ class FileFacts:
     seconds: float
     numeric_class: str
     together: int
+    losses: tuple[str, ...] = ()
+    bytes: int = 0
 
 
 class RowIndex:
@@ -50,8 +52,8 @@ class RowIndex:
         """Number of rows that count, failures too."""
         return len(self._places)
 
-    def add(self, file: FileId, keys: ChunkKeys) -> None:
-        """Take in a file's rows; harmless for a file that is known."""
+    def add(self, file: FileId, keys: ChunkKeys, size: int = 0) -> None:
+        """Take in the rows of a file of `size` bytes; harmless for a file that is known."""
         if file in self.files:
             return
         failed = [reason is not None for reason in keys.failures]
@@ -61,10 +63,16 @@ class RowIndex:
             seconds=float(keys.seconds.sum(dtype="float64")),
             numeric_class=keys.header.numeric_class,
             together=keys.header.together,
+            losses=keys.header.losses,
+            bytes=size,
         )
         rows = zip(keys.keys, keys.replicates.tolist(), keys.failures, strict=True)
         for row, (key, replicate, reason) in enumerate(rows):
             self._add_row(RowId(key, replicate), Place(file, row), reason)
+
+    def losses(self) -> tuple[str, ...]:
+        """Names of losses that any file holds, in the order in which files were met."""
+        return tuple(dict.fromkeys(name for facts in self.files.values() for name in facts.losses))
 
     def place(self, row: RowId) -> Place | None:
         """Where a row stands, None where no file has it."""

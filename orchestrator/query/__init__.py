@@ -1,0 +1,1 @@
+"""Questions in SQL: one SELECT over registered views of a store, with memory and time bounded."""
