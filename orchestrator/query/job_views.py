@@ -157,7 +157,7 @@ def _influence_batches(campaign: Campaign, value: str, loss: str) -> Iterator[pa
                 campaign.name,
                 np.repeat(train, len(found.test_index)),
                 np.tile(found.test_index, len(train)),
-                found.values[start : start + step].ravel(),  # noqa: PD011 - no frame
+                found.values[start : start + step].ravel(),
                 found.standard_errors[start : start + step].ravel(),
             )
 
