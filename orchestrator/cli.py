@@ -20,6 +20,7 @@ COMMANDS = {
     "plan": "Say what a job costs before anything is spent.",
     "run": "Carry a job out; again: go on, extend, or report.",
     "resume": "Go on with a job that was stopped or killed.",
+    "extend": "Add test instances or losses from kept models.",
     "status": "Say how far a job is.",
     "values": "Export influence or data values.",
     "explain": "Say what works on one test instance, or what one training instance does.",

@@ -19,8 +19,8 @@ from workers.learner_specs import LearnerSpec
 from workers.user_code import CodeSnapshot
 from workers.user_code import fingerprint as code_fingerprint
 
-WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device"})
-"""Options that move a loss by rounding at most; they belong to a row's numeric class."""
+WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep"})
+"""Options that move a loss by rounding at most: they belong to a row's numeric class, or say what is kept beside it."""
 
 EMPTY_SUBSET = {
     "torch": "untrained model",

@@ -26,12 +26,15 @@ def workers_that_fit(job: Job) -> int:
 
 def open_pool(session: Session, say: Callable[[str], None]) -> Pool:
     """Start the workers of a job. Raises ResourceMissing where none can be had."""
-    job = session.prepared.job
-    setup = worker_setup(session)
+    return start_workers(session.prepared.job, worker_setup(session), session.campaigns[0].chunks.address, say)
+
+
+def start_workers(job: Job, setup: WorkerSetup, chunks_address: str, say: Callable[[str], None]) -> Pool:
+    """Workers of a setup, where the job says. chunks_address: a chunk store that they must reach."""
     if job.cluster.address == IN_PROCESS:
         return InProcessPool(lambda: setup.make_trainer("in-process"))
     say(f"starting {'Ray on this machine' if job.cluster.address == LOCAL else 'workers on the cluster'} ...")
-    return _ray_pool(job, setup, session)
+    return _ray_pool(job, setup, chunks_address)
 
 
 def worker_setup(session: Session) -> WorkerSetup:
@@ -41,13 +44,18 @@ def worker_setup(session: Session) -> WorkerSetup:
         learner=prepared.job.learner,
         data=prepared.loaded.dataset,
         code=prepared.code,
-        device="auto" if prepared.job.workers.gpus > 0 or prepared.job.cluster.address == IN_PROCESS else "cpu",
+        device=device_of(prepared.job),
         together=max(each.campaign.plan.facts.together for each in session.campaigns),
         campaigns={
             each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each), witness=PLAN_FILE)
             for each in session.campaigns
         },
     )
+
+
+def device_of(job: Job) -> str:
+    """The device of a worker's learner where the learner itself names none."""
+    return "auto" if job.workers.gpus > 0 or job.cluster.address == IN_PROCESS else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +97,13 @@ class _ClusterPool:
             self.let_go()
 
 
-def _ray_pool(job: Job, setup: WorkerSetup, session: Session) -> Pool:
+def _ray_pool(job: Job, setup: WorkerSetup, chunks_address: str) -> Pool:
     from orchestrator.cluster.pool_ray import RayPool  # noqa: PLC0415 - Ray takes seconds to import
     from orchestrator.cluster.ray_cluster import open_cluster  # noqa: PLC0415
     from orchestrator.cluster.ray_nodes import Ask  # noqa: PLC0415
     from orchestrator.cluster.worker_check import StoreProbe, local_folder  # noqa: PLC0415
 
-    folder = local_folder(session.campaigns[0].chunks.address)
+    folder = local_folder(chunks_address)
     cluster = open_cluster(job.cluster.address, timeout=job.cluster.start_timeout)
     asked = job.workers
     try:

@@ -13,6 +13,7 @@ from orchestrator.jobs.job import Job
 from orchestrator.monitor import complete_prefix
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
+from orchestrator.store.chunk_files import Accept, holds_retrains
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.read_cache import cached_rows
@@ -28,13 +29,17 @@ RETRAINS_TAG = "apportion.retrains"
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a job has in its store. report: the HTML page, where one was written; headline: what it says first."""
+    """What a job has in its store. report: the HTML page, where one was written; headline: what it says first.
+
+    test_set: the name of the test set that the losses are on, where it is not the job's own.
+    """
 
     job: Job
     loaded: LoadedData
     campaigns: tuple[Campaign, ...]
     report: Path | None = None
     headline: tuple[str, ...] = ()
+    test_set: str = ""
 
     @property
     def train_names(self) -> tuple[str, ...]:
@@ -52,6 +57,21 @@ class JobResult:
         StoreRefused where a chunk is damaged, ResourceMissing where the cache cannot be written.
         """
         return LossTable(cached_rows(self.campaigns[0].store, cache_folder(self.job)))
+
+    def extend(
+        self,
+        *,
+        test: "Path | tuple[object, object] | None" = None,
+        losses: tuple[str, ...] = (),
+        name: str | None = None,
+    ) -> "JobResult":
+        """The results on new test instances, or of other losses, from kept models (`keep: true` in the learner).
+
+        test: a file as the job's `data.test`, or (features, labels). See `orchestrator.extension.extend.extend`.
+        """
+        from orchestrator.extension.extend import extend  # noqa: PLC0415 - it needs what this module gives
+
+        return extend(self.job, test=test, losses=losses, name=name)
 
     def campaign(self, name: str) -> Campaign:
         """The campaign of that name or id; raises JobError naming those there are."""
@@ -145,8 +165,15 @@ def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
 
 def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[CampaignRun]) -> LossStore:
     """The rows of all campaigns of a job."""
+    return loss_store_of(runs, fingerprints, n=loaded.dataset.n, n_test=loaded.dataset.n_test)
+
+
+def loss_store_of(
+    runs: list[CampaignRun], fingerprints: Fingerprints, *, n: int, n_test: int, accept: Accept = holds_retrains
+) -> LossStore:
+    """The rows of all campaigns whose files' headers are accepted."""
     stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
-    return LossStore(stores, fingerprints, n=loaded.dataset.n, n_test=loaded.dataset.n_test)
+    return LossStore(stores, fingerprints, n=n, n_test=n_test, accept=accept)
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:

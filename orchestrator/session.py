@@ -58,6 +58,7 @@ class Session:
             n_test=data.n_test,
             losses=plan.losses,
             train_losses=plan.losses if plan.train_losses else (),
+            keep=self.prepared.job.learner.keep,
         )
 
 

@@ -5,7 +5,8 @@ import numpy as np
 from workers.chunk_file import chunk_name, encode
 from workers.chunk_types import ChunkHeader, ChunkRows
 from workers.chunk_work import ChunkFacts
-from workers.outcomes import ChunkTask, Failure, WalkTask
+from workers.outcomes import ChunkTask, Failure, SideTask, WalkTask
+from workers.side_losses import side_header
 from workers.walk_file import WalkRows, encode_walks
 from workers.walk_training import walk_header
 from workers.walking import watched_columns
@@ -21,6 +22,8 @@ def failure_chunk(task: ChunkTask, failure: Failure, attempts: int, facts: Chunk
     if isinstance(task, WalkTask):
         content = _failed_walks(task, (reason,) * task.rows, failure, attempts, header)
         return chunk_name(task.chunk, task.keys, task.replicates, content), content
+    if isinstance(task, SideTask):
+        header = side_header(header)
     rows = ChunkRows(
         keys=task.keys,
         members=task.members,

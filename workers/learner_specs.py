@@ -52,7 +52,7 @@ class TorchSpec:
     """Any `nn.Module` class of the user's (`model: model.py:Net`), trained by minibatches.
 
     together: how many retrains train together, "auto" = from shapes and memory. train_losses: also keep the
-    losses on the training instances (memorization, label errors).
+    losses on the training instances (memorization, label errors). keep: also keep the models' parameters.
     """
 
     model: str
@@ -65,6 +65,7 @@ class TorchSpec:
     losses: tuple[LossName, ...] = ()
     train_losses: bool = True
     seed: Seed = 0
+    keep: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     together: Literal["auto"] | Count = "auto"
 
@@ -81,6 +82,7 @@ class LogisticRegressionSpec:
     losses: tuple[LossName, ...] = ()
     train_losses: bool = True
     seed: Seed = 0
+    keep: bool = False
     together: Literal["auto"] | Count = "auto"
 
 
@@ -94,6 +96,7 @@ class RidgeSpec:
     losses: tuple[LossName, ...] = ()
     train_losses: bool = True
     seed: Seed = 0
+    keep: bool = False
     together: Literal["auto"] | Count = "auto"
 
 
@@ -107,6 +110,7 @@ class ScikitLearnSpec:
     losses: tuple[LossName, ...] = ()
     train_losses: bool = True
     seed: Seed = 0
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,7 @@ class FunctionSpec:
     arguments: dict[str, Scalar] = field(default_factory=dict)
     deterministic: bool = False
     seed: Seed = 0
+    keep: bool = False
 
 
 LearnerSpec = TorchSpec | LogisticRegressionSpec | RidgeSpec | ScikitLearnSpec | FunctionSpec

@@ -59,6 +59,24 @@ class WalkTask(ChunkTask):
         return replace(cut, orders=self.orders[rows])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideTask(ChunkTask):
+    """Retrains whose kept models are asked for losses on another test set, or for other losses.
+
+    models: the file of kept models beside their chunk, "" where all of them failed. failures: [rows] why a retrain
+    failed, None where it did not.
+    """
+
+    models: str
+    failures: tuple[str | None, ...]
+
+    def part(self, rows: list[int], *, attempt: int) -> "SideTask":
+        """The task of some of the rows, under the same chunk number."""
+        cut = ChunkTask.part(self, rows, attempt=attempt)
+        assert isinstance(cut, SideTask), "replace keeps the class"
+        return replace(cut, failures=tuple(self.failures[row] for row in rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """A chunk is in the store, whole, under `name`.

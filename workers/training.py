@@ -11,8 +11,9 @@ from workers.chunk_work import ChunkFacts, Made, NonFiniteError, WrongShapeError
 from workers.errors import StoreError
 from workers.learner import Learner
 from workers.out_of_memory import is_out_of_memory
-from workers.outcomes import ChunkTask, Failure, FailureKind, Outcome, Receipt, WalkTask
+from workers.outcomes import ChunkTask, Failure, FailureKind, Outcome, Receipt, SideTask, WalkTask
 from workers.retraining import retrain_chunk
+from workers.side_losses import side_chunk
 from workers.walk_training import walk_chunk
 
 __all__ = ["ChunkFacts", "ChunkTrainer"]
@@ -61,7 +62,11 @@ class ChunkTrainer:
     def _made(self, task: ChunkTask, group: list[int]) -> Made:
         together = self._together(task)
         work = work_of(self._learner, self._facts, task, together=together, worker=self._worker, group=group)
-        return walk_chunk(work, task) if isinstance(task, WalkTask) else retrain_chunk(work)
+        if isinstance(task, WalkTask):
+            return walk_chunk(work, task)
+        if isinstance(task, SideTask):
+            return side_chunk(work, task, self._store.get)
+        return retrain_chunk(work)
 
     def _stored(self, task: ChunkTask, made: Made, began: float) -> Receipt:
         for beside, content in made.before.items():

@@ -7,13 +7,16 @@ from workers.dataset import Task
 from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
 from workers.losses import DEFAULT, OFFERED
 
+KEEPERS = ("torch", "logistic_regression", "ridge")
+"""Kinds of learners whose models can be kept."""
+
 
 def loss_problems(job: Job, task: Task) -> list[Problem]:
     """Losses of the other task, losses named twice, and a learner of the other task."""
     learner, where = job.learner, job.origin.where("learner", "losses")
     if isinstance(learner, FunctionSpec):
-        return []
-    problems = _learner_problems(job, task)
+        return keep_problems(job)
+    problems = [*_learner_problems(job, task), *keep_problems(job)]
     foreign = [loss for loss in learner.losses if loss not in OFFERED[task]]
     if foreign:
         mend = f"losses for {task}: {listed(OFFERED[task])}; `task` in data sets the task"
@@ -32,6 +35,16 @@ def _until_problems(job: Job, kept: tuple[str, ...]) -> list[Problem]:
             where = job.origin.where("campaigns", index, "retrains", "until", "loss")
             problems.append(Problem(f"{shown(loss)} is not kept", where, f"losses kept: {listed(kept)}"))
     return problems
+
+
+def keep_problems(job: Job) -> list[Problem]:
+    """`keep: true` in a learner whose models cannot be kept."""
+    kind = job.learner.kind
+    if not job.learner.keep or kind in KEEPERS:
+        return []
+    what = f"models of {kind} cannot be kept: reading them would execute code that they hold"
+    mend = f"leave it out, or take one of the kinds {listed(KEEPERS)}"
+    return [Problem(what, job.origin.where("learner", "keep"), mend)]
 
 
 def _learner_problems(job: Job, task: Task) -> list[Problem]:

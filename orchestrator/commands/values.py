@@ -6,6 +6,7 @@ import click
 
 from estimators.influence import Influence, InstanceValues
 from orchestrator.export import export_influence, export_instance_values
+from orchestrator.extension.reading import open_on_test_set
 from orchestrator.jobs.job_file import load_job
 from orchestrator.results import JobResult, open_result
 
@@ -19,6 +20,7 @@ from orchestrator.results import JobResult, open_result
     "--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending."
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write; default: show the top.")
+@click.option("--test-set", help="A test set that `apportion extend` added; default: the job's own.")
 @click.option("--per-instance", is_flag=True, help="Data values [n] instead of the matrix [n, n_test].")
 def command(
     *,
@@ -28,13 +30,15 @@ def command(
     campaign: str | None,
     file_format: str | None,
     output: Path | None,
+    test_set: str | None,
     per_instance: bool,
 ) -> None:
     """Compute a value of JOB from the stored losses and write it, with standard errors.
 
     Example: apportion values job.yaml --value banzhaf --format parquet -o banzhaf.parquet
     """
-    result = open_result(load_job(job))
+    loaded = load_job(job)
+    result = open_result(loaded) if test_set is None else open_on_test_set(loaded, test_set)
     found = result.values(value, loss=loss, campaign=campaign)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)

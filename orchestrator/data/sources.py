@@ -28,7 +28,7 @@ def read_raw(job: Job) -> RawData:
     parts: list[RawPart] = []
     for role, path in zip(("train", "test"), paths, strict=True):
         try:
-            parts += [_read(path, job, role)] if isinstance(path, Path) else []
+            parts += [read_part(path, job, role)] if isinstance(path, Path) else []
         except JobError as error:
             problems += error.problems
     if problems:
@@ -51,11 +51,12 @@ def _from_function(job: Job) -> RawData:
         path = resolved(job, "test", str(job.data.test))
         if isinstance(path, Problem):
             raise JobError([path])
-        test = _read(path, job, "test")
+        test = read_part(path, job, "test")
     return RawData(train, test, job.data.image_shape or image_shape)
 
 
-def _read(path: Path, job: Job, role: str) -> RawPart:
+def read_part(path: Path, job: Job, role: str) -> RawPart:
+    """One set from a file. Raises JobError."""
     if path.suffix.lower() == ".npz":
         return read_npz(path, job, role)
     return read_table(path, job, role)

@@ -4,7 +4,7 @@ What is damaged, foreign, of a newer format or of another data set is told by na
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from orchestrator.errors import Problem
 from orchestrator.fingerprint import explain_difference
@@ -18,10 +18,30 @@ from workers.errors import ChunkError
 MOVE_AWAY = "set it aside and train its rows again: apportion verify JOB --repair, then apportion resume JOB"
 
 
-class ChunkFiles:
-    """Files by campaign and name. stores: campaign id -> its chunk store; all of `fingerprints`, n and n_test."""
+Accept = Callable[[ChunkHeader], bool]
 
-    def __init__(self, stores: Mapping[str, ChunkStore], fingerprints: Fingerprints, *, n: int, n_test: int) -> None:
+
+def holds_retrains(header: ChunkHeader) -> bool:
+    """Whether a file's rows are retrains."""
+    return header.kind == "retrains"
+
+
+class ChunkFiles:
+    """Files by campaign and name. stores: campaign id -> its chunk store; all of `fingerprints`, n and n_test.
+
+    accept: which files count, by their headers; the others are left alone.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, ChunkStore],
+        fingerprints: Fingerprints,
+        *,
+        n: int,
+        n_test: int,
+        accept: Accept = holds_retrains,
+    ) -> None:
+        self._accept = accept
         self.stores = dict(stores)
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
 
@@ -39,7 +59,7 @@ class ChunkFiles:
         return f"{self.stores[file.campaign].address}/{file.name}"
 
     def opened(self, file: FileId, *, whole: bool = False) -> tuple[ChunkKeys | None, int, list[Problem]]:
-        """A file's keys (None for a kind that holds no retrains), its bytes, and what is wrong with it.
+        """A file's keys (None where it is not accepted), its bytes, and what is wrong with it.
 
         whole: read all of it and verify the hash in its name, not only the part that holds the keys.
         """
@@ -47,7 +67,7 @@ class ChunkFiles:
             keys, size = self._keys(file, whole=whole)
         except ChunkError as error:
             return None, 0, [self.problem(file, error)]
-        if keys.header.kind != "retrains":
+        if not self._accept(keys.header):
             return None, size, []
         return keys, size, self._foreign(keys.header, self.where(file))
 

@@ -20,7 +20,7 @@ from estimators.subsets import unpack
 from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
 from orchestrator.store.bounded_cache import BoundedCache
-from orchestrator.store.chunk_files import ChunkFiles
+from orchestrator.store.chunk_files import Accept, ChunkFiles, holds_retrains
 from orchestrator.store.row_index import FileFacts, FileId, Place, RowIndex
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Chunk, ChunkRows, Fingerprints, LossRows
@@ -73,7 +73,8 @@ class CampaignFiles:
 class LossStore:
     """Rows by name. stores: campaign id -> its chunk store; all must be of `fingerprints`, n and n_test.
 
-    cache_bytes: how much of decoded losses stays in memory.
+    cache_bytes: how much of decoded losses stays in memory. accept: which files are looked at, by their headers;
+    the others are skipped.
     """
 
     def __init__(
@@ -84,9 +85,10 @@ class LossStore:
         n: int,
         n_test: int,
         cache_bytes: int = CACHE_BYTES,
+        accept: Accept = holds_retrains,
     ) -> None:
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
-        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test)
+        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, accept=accept)
         self._index = RowIndex()
         self._skipped: set[FileId] = set()
         self._pending: set[FileId] = set()
@@ -140,6 +142,12 @@ class LossStore:
             if out.train_losses is not None and found.train_losses is not None:
                 out.train_losses[positions] = found.train_losses[inside]
         return out
+
+    def files_of(self, rows: Sequence[RowId]) -> list[FileId | None]:
+        """The file in which each row stands, None where no file has it."""
+        self._settle()
+        places = [self._index.place(row) for row in rows]
+        return [None if place is None else place.file for place in places]
 
     def trained_by(self, campaign: str) -> CampaignFiles:
         """Figures of the files that a campaign itself wrote."""

@@ -192,6 +192,11 @@ JOB_FILES = [
         ("job.yaml:8", "`downsampling`", "apportion methods"),
     ),
     Bad("two errors at once", text("seed: 7", "seed: x\nsede: 7"), ("job.yaml:2: seed", "job.yaml:3: sede")),
+    Bad(
+        "models kept that could only be pickled",
+        text("logistic_regression, c: 1.0", "scikit_learn, estimator: sklearn.svm.SVC, keep: true"),
+        ("job.yaml:4: learner.keep", "scikit_learn", "execute code", "ridge"),
+    ),
     Bad("a cluster address of no form", text("in_process", "localhost"), ("job.yaml:10", "`localhost`", "HOST:PORT")),
     Bad("1.5 GPUs", text("gpus: 0", "gpus: 1.5"), ("job.yaml:11", "1.5 GPUs")),
     Bad(

@@ -1,0 +1,1 @@
+"""New test instances and other losses from kept models: forward passes, no retrain."""
