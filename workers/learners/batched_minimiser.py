@@ -1,120 +1,149 @@
-"""Many smooth convex minimisations side by side, each going its own way and frozen when it has arrived."""
+"""Many smooth convex minimisations side by side, by gradients alone; those that have arrived leave the batch."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import numpy as np
 
-from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from workers.learners.limited_memory import LimitedMemory, inner
 
-SUFFICIENT_DECREASE: Final = 1e-4
-ROUNDING: Final = 1e-13
-SHRINK: Final = 0.5
-MOST_SHRINKS: Final = 40
+OVERSHOOT: Final = 0.5
+LEAST_SHRINK: Final = 0.1
+LEAST_LENGTH: Final = 1e-12
+MOST_STALLS: Final = 8
+KEPT_SHARE: Final = 0.75
 
 
 class Objectives(Protocol):
-    """A few of the problems, evaluated together."""
+    """Convex objectives of A problems. Law: a problem's gradient has the same bits whatever the others are."""
 
-    def evaluate(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Values [A] and gradients of the shape of the parameters [A, ...]."""
+    def gradients(self, parameters: AnyArray) -> AnyArray:
+        """Gradients at parameters, both [A, B, D]."""
         ...
 
-
-class Directions(Protocol):
-    """Where to go next. Law: a problem's direction depends on its own past alone."""
-
-    def towards(self, problems: IntArray, parameters: FloatArray, gradients: FloatArray) -> FloatArray:
-        """Descent directions of the problems named, of the shape of their gradients."""
+    def preconditioned(self, vectors: AnyArray) -> AnyArray:
+        """An approximate inverse Hessian of each problem, positive definite, applied to vectors [A, B, D]."""
         ...
 
-    def moved(self, problems: IntArray, steps: FloatArray, changes: FloatArray) -> None:
-        """Learn from the steps taken and the changes of gradient that they brought."""
+    def select(self, problems: IntArray) -> Self:
+        """The problems named, alone."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Minima:
-    """Where the problems ended. largest_gradient: [K], of the objective's own scale. arrived: [K] within tolerance."""
+    """Where the problems ended: parameters [A, B, D], the gradient's largest component [A], iterations [A]."""
 
-    parameters: FloatArray
+    parameters: AnyArray
     largest_gradient: FloatArray
     iterations: IntArray
-    arrived: BoolArray
 
 
 def minimise(
-    choose: Callable[[Sequence[int]], Objectives],
-    start: FloatArray,
-    directions: Directions,
+    objectives: Objectives,
+    start: AnyArray,
     *,
-    tolerance: float,
+    tolerances: FloatArray,
     max_iterations: int,
+    give_up_stalled: bool = False,
 ) -> Minima:
-    """Descend with backtracking from start [K, ...] until no gradient's component exceeds the tolerance.
+    """Descend from start [A, B, D] until no component of problem k's gradient exceeds tolerances[k].
 
-    choose: the objectives of the problems named. A step is taken where the objective falls by Armijo's rule
-    (Pacific J. Math. 1966), rounding granted.
+    Preconditioned L-BFGS (Nocedal, Math. Comp. 1980) in the precision of `start`. A step is taken unless the slope at
+    its end is positive and more than half as steep as at its beginning; then it is shortened to where the secant of the
+    slopes vanishes. No values are compared, so no figures are lost where objectives differ by less than rounding.
+    give_up_stalled: leave a problem whose gradient has not been smaller than before for 8 iterations.
     """
-    state = _Descent(choose, start)
-    while len(state.active):
-        state.leave(tolerance, max_iterations)
-        if len(state.active):
-            state.step(directions)
-    largest = np.abs(state.gradients).reshape(len(start), -1).max(axis=1)
-    return Minima(state.parameters, largest, state.iterations, largest <= tolerance)
+    state = _Descent(objectives, start, tolerances)
+    spent = 0
+    while state.leave(finished=spent >= max_iterations, give_up_stalled=give_up_stalled):
+        state.step()
+        spent += 1
+    return state.minima
 
 
 class _Descent:
-    """All problems' places; `active` are those still under way."""
+    """Places of the problems under way, and where the others ended."""
 
-    def __init__(self, choose: Callable[[Sequence[int]], Objectives], start: FloatArray) -> None:
-        self._choose = choose
-        self.parameters = start.copy()
-        self.iterations = np.zeros(len(start), dtype=np.int64)
-        self._shrinks = np.zeros(len(start), dtype=np.int64)
-        self.active = np.arange(len(start))
-        self._objectives = choose(self.active.tolist())
-        self.values, self.gradients = self._objectives.evaluate(self.parameters)
-        self._towards = np.zeros_like(start)
-        self._fresh = self.active
+    def __init__(self, objectives: Objectives, start: AnyArray, tolerances: FloatArray) -> None:
+        count = len(start)
+        self._objectives = objectives
+        self._problems: IntArray = np.arange(count)
+        self._tolerances = tolerances
+        self._at = start.copy()
+        self._gradients = objectives.gradients(start)
+        self._memory = LimitedMemory(count)
+        self._lengths = np.ones(count, dtype=start.dtype)
+        self._least: FloatArray = np.full(count, np.inf)
+        self._stalls: IntArray = np.zeros(count, dtype=np.int64)
+        self._live: BoolArray = np.ones(count, dtype=np.bool_)
+        self._spent = 0
+        self.minima = Minima(start.copy(), np.full(count, np.inf), np.zeros(count, dtype=np.int64))
 
-    def leave(self, tolerance: float, max_iterations: int) -> None:
-        """Freeze the problems that have arrived, or have spent their iterations, or can move no more."""
-        largest = np.abs(self.gradients[self.active]).reshape(len(self.active), -1).max(axis=1)
-        spent = (self.iterations[self.active] >= max_iterations) | (self._shrinks[self.active] > MOST_SHRINKS)
-        staying = self.active[(largest > tolerance) & ~spent]
-        if len(staying) < len(self.active):
-            self.active = staying
-            self._fresh = np.intersect1d(self._fresh, staying)
-            self._objectives = self._choose(staying.tolist()) if len(staying) else self._objectives
+    def leave(self, *, finished: bool, give_up_stalled: bool) -> bool:
+        """Freeze the problems that have arrived, drop the frozen ones when they are many; True while any is live."""
+        largest: FloatArray = np.abs(self._gradients).max(axis=(1, 2)).astype(np.float64)
+        better = largest < self._least
+        self._stalls = np.where(better, 0, self._stalls + 1)
+        self._least = np.where(better, largest, self._least)
+        ending = self._live & ((largest <= self._tolerances) | finished | ~np.isfinite(largest))
+        ending |= self._live & (self._lengths < LEAST_LENGTH)
+        if give_up_stalled:
+            ending |= self._live & (self._stalls >= MOST_STALLS)
+        if ending.any():
+            gone = self._problems[ending]
+            self.minima.parameters[gone] = self._at[ending]
+            self.minima.largest_gradient[gone] = largest[ending]
+            self.minima.iterations[gone] = self._spent
+            self._live &= ~ending
+        count = int(self._live.sum())
+        if 0 < count <= KEPT_SHARE * len(self._live):
+            self._keep(np.flatnonzero(self._live))
+        return count > 0
 
-    def step(self, directions: Directions) -> None:
-        """Try one step of each active problem; those whose objective falls enough take it, the others shorten it."""
-        active, fresh = self.active, self._fresh
-        if len(fresh):
-            self._towards[fresh] = directions.towards(fresh, self.parameters[fresh], self.gradients[fresh])
-        lengths: FloatArray = np.power(SHRINK, self._shrinks[active], dtype=np.float64)
-        steps = _scaled(self._towards[active], lengths)
-        values, gradients = self._objectives.evaluate(self.parameters[active] + steps)
-        slopes = _inner(self.gradients[active], steps)
-        before = self.values[active]
-        taken = values <= before + SUFFICIENT_DECREASE * slopes + ROUNDING * np.abs(before)
-        self._shrinks[active] += 1
-        going = active[taken]
-        directions.moved(going, steps[taken], gradients[taken] - self.gradients[going])
-        self.parameters[going] += steps[taken]
-        self.values[going], self.gradients[going] = values[taken], gradients[taken]
-        self.iterations[going] += 1
-        self._shrinks[going] = 0
-        self._fresh = going
+    def step(self) -> None:
+        """Try one step of each problem: those that do not overshoot take it, the others shorten it."""
+        towards, before = self._directions()
+        steps = self._lengths[:, None, None] * towards
+        reached = self._at + steps
+        gradients = self._objectives.gradients(reached)
+        after = inner(gradients, towards)
+        taken = self._live & (after <= -OVERSHOOT * before)
+        moved = taken[:, None, None]
+        self._memory.learn(
+            np.where(moved, steps, 0.0),
+            np.where(moved, gradients - self._gradients, 0.0),
+            self._objectives.preconditioned,
+        )
+        self._at = np.where(moved, reached, self._at)
+        self._gradients = np.where(moved, gradients, self._gradients)
+        self._lengths = np.where(taken, 1.0, self._lengths * _shrinks(before, after)).astype(self._at.dtype)
+        self._spent += 1
+
+    def _directions(self) -> tuple[AnyArray, AnyArray]:
+        """Directions [A, B, D] and the slopes along them [A]; where rounding has spoilt a memory, it is forgotten."""
+        preconditioned = self._objectives.preconditioned
+        towards = -self._memory.applied(self._gradients, preconditioned)
+        slopes = inner(self._gradients, towards)
+        spoilt = ~(slopes < 0.0)
+        if spoilt.any():
+            self._memory.forget(spoilt)
+            towards = np.where(spoilt[:, None, None], -preconditioned(self._gradients), towards)
+            slopes = inner(self._gradients, towards)
+        return towards, slopes
+
+    def _keep(self, kept: IntArray) -> None:
+        self._objectives = self._objectives.select(kept)
+        self._memory.keep(kept)
+        self._problems, self._tolerances = self._problems[kept], self._tolerances[kept]
+        self._at, self._gradients = self._at[kept], self._gradients[kept]
+        self._lengths, self._least, self._stalls = self._lengths[kept], self._least[kept], self._stalls[kept]
+        self._live = self._live[kept]
 
 
-def _scaled(arrays: FloatArray, factors: FloatArray) -> FloatArray:
-    return arrays * factors.reshape(-1, *[1] * (arrays.ndim - 1))
-
-
-def _inner(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Inner products [A] of arrays [A, ...], one BLAS dot each, so that none depends on the others."""
-    return np.array([np.vdot(left, right) for left, right in zip(a, b, strict=True)])
+def _shrinks(before: AnyArray, after: AnyArray) -> AnyArray:
+    """Factors [A] that shorten a step to where the secant of its slopes vanishes; the least where one is no number."""
+    with np.errstate(all="ignore"):
+        secants = before / (before - after)
+    return np.where(np.isfinite(secants), np.clip(secants, LEAST_SHRINK, OVERSHOOT + 0.2), LEAST_SHRINK)

@@ -36,9 +36,13 @@ class LinearData:
         """Number of training rows."""
         return len(self.labels)
 
+    def chosen(self, row: BoolArray) -> IntArray:
+        """The subset's rows of positive weight, in the order of their identities. row: [n] bool."""
+        return self.order[row[self.order] & (self.weights[self.order] > 0.0)]
+
     def gathered(self, row: BoolArray) -> Gathered:
         """The subset's instances, by copy: no other instance can touch them. row: [n] bool."""
-        chosen = self.order[row[self.order] & (self.weights[self.order] > 0.0)]
+        chosen = self.chosen(row)
         return Gathered(self.features[self.n_test + chosen], self.labels[chosen], self.weights[chosen])
 
 

@@ -1,132 +1,155 @@
 """The objectives of K logistic regressions side by side, each on its own subset.
 
 Objective k: sum_i w_i loss_i / S + ||coefficients||^2 / (2 c S) with S = sum_i w_i over the members, scikit-learn's
-objective divided by S. Two classes: one logit; more: softmax over the classes that the subset has. Every matrix product
-is one subset's own and everything else is elementwise over the subsets laid end to end, so that no subset's bits depend
-on its neighbours.
+objective divided by S. Two classes: one logit; more: softmax over the classes that the subset has.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from workers.learners.fixed_products import ROWS, padded, padded_to
+from workers.learners.linear_data import LinearData
+from workers.learners.linear_links import SoftmaxResiduals, logistic_residuals
+from workers.learners.linear_rows import OwnRows, Rows, SharedRows
+from workers.learners.preconditioners import applied
+
+LARGEST: Final = 1e15
+SHARED_COST: Final = {1: 1 / 16, 2: 1 / 6}
+SHARED_COST_OF_MORE: Final = 1 / 1.5
+"""Work on a row that all models share, over work on an own copy of it: by the number of logits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One subset's logistic regression.
 
-    features: [m, D], the last column ones where there is an intercept. labels: [m], 0 or 1 for two classes, else
-    codes among C classes. shares: [m] weights divided by their sum. penalty: [D]. absent: [C] classes left out of the
-    softmax, none where there are two classes. logits: B, 1 for two classes, else C.
+    chosen: [m] training rows of positive weight in the order of identities. total: sum of their weights, not 0.
+    absent: [C] classes left out of the softmax.
     """
 
-    features: FloatArray
-    labels: IntArray
-    shares: FloatArray
-    penalty: FloatArray
+    chosen: IntArray
+    total: float
     absent: BoolArray
-    logits: int
-
-    def curvature(self) -> FloatArray:
-        """The Hessian [D, D] of each logit's parameters at zero, on the directions whose sum over logits is zero."""
-        hessian: FloatArray = (self.features.T * (self._at_zero() * self.shares)) @ self.features
-        hessian.flat[:: len(hessian) + 1] += self.penalty
-        return hessian
-
-    def curvature_diagonal(self) -> FloatArray:
-        """The diagonal [D] of `curvature`."""
-        diagonal: FloatArray = (self._at_zero() * self.shares) @ np.square(self.features) + self.penalty
-        return diagonal
-
-    def _at_zero(self) -> float:
-        """The second derivative of an instance's loss by a logit, where all logits are zero."""
-        return 0.25 if self.logits == 1 else 1.0 / (self.logits - int(self.absent.sum()))
 
 
 @dataclass(frozen=True, slots=True)
-class SideBySide:
-    """Some of the problems laid end to end: M = sum of their m. bounds: problem j is [bounds[j], bounds[j + 1])."""
+class LogisticObjectives:
+    """A problems side by side in one precision.
 
-    problems: tuple[Problem, ...]
-    bounds: tuple[int, ...]
-    labels: IntArray
-    shares: FloatArray
-
-    def evaluate(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Objectives [A] and gradients [A, B, D] at parameters [A, B, D]."""
-        logits = self._logits(parameters)
-        link = _binary if len(logits) == 1 else _multinomial
-        losses, residuals = link(logits, self.labels)
-        losses *= self.shares
-        residuals *= self.shares
-        values, gradients = np.empty(len(parameters)), np.empty_like(parameters)
-        for j, problem in enumerate(self.problems):
-            own = slice(self.bounds[j], self.bounds[j + 1])
-            penalised = problem.penalty * parameters[j]
-            values[j] = losses[own].sum() + 0.5 * float(np.vdot(penalised, parameters[j]))
-            gradients[j] = residuals[:, own].copy() @ problem.features + penalised
-        return values, gradients
-
-    def hessians(self, parameters: FloatArray) -> FloatArray:
-        """Hessians [A, D, D] at parameters [A, 1, D] of two-class problems."""
-        logits = self._logits(parameters)[0]
-        falling = np.exp(-np.abs(logits))
-        curvatures = self.shares * falling / np.square(1.0 + falling)
-        size = parameters.shape[2]
-        hessians = np.empty((len(parameters), size, size))
-        for j, problem in enumerate(self.problems):
-            own = curvatures[self.bounds[j] : self.bounds[j + 1]]
-            hessians[j] = (problem.features.T * own) @ problem.features
-            hessians[j].flat[:: size + 1] += problem.penalty
-        return hessians
-
-    def _logits(self, parameters: FloatArray) -> FloatArray:
-        logits = np.empty((parameters.shape[1], self.bounds[-1]))
-        for j, problem in enumerate(self.problems):
-            own = slice(self.bounds[j], self.bounds[j + 1])
-            logits[:, own] = parameters[j] @ problem.features.T
-            if problem.absent.any():
-                logits[problem.absent, own] = -np.inf
-        return logits
-
-
-def side_by_side(problems: Sequence[Problem]) -> SideBySide:
-    """The problems laid end to end."""
-    return SideBySide(
-        problems=tuple(problems),
-        bounds=(0, *np.cumsum([len(problem.labels) for problem in problems]).tolist()),
-        labels=np.concatenate([problem.labels for problem in problems]),
-        shares=np.concatenate([problem.shares for problem in problems]),
-    )
-
-
-def _binary(logits: FloatArray, labels: IntArray) -> tuple[AnyArray, AnyArray]:
-    """Losses [M] in nats and their derivatives [1, M] by the logit of class 1."""
-    logit = logits[0]
-    falling = np.exp(-np.abs(logit))
-    losses = np.log1p(falling) + np.maximum(np.where(labels == 1, -logit, logit), 0.0)
-    probabilities = np.where(logit >= 0.0, 1.0, falling) / (1.0 + falling)
-    return losses, (probabilities - labels)[None]
-
-
-def _multinomial(logits: FloatArray, labels: IntArray) -> tuple[AnyArray, AnyArray]:
-    """Losses [M] in nats and their derivatives [B, M] by the logits; `logits` is used up.
-
-    Sums over classes are loops: a reduction's order of addition may depend on M.
+    penalties: [A, D], on each logit's parameters. absent: [A, C]. inverses: see `preconditioners.applied`.
     """
-    rows = np.arange(len(labels))
-    largest = logits[0].copy()
-    for each in logits[1:]:
-        np.maximum(largest, each, out=largest)
-    logits -= largest
-    own = logits[labels, rows]
-    exponentials = np.exp(logits, out=logits)
-    total = exponentials[0].copy()
-    for each in exponentials[1:]:
-        total += each
-    exponentials /= total
-    exponentials[labels, rows] -= 1.0
-    return np.log(total) - own, exponentials
+
+    rows: Rows
+    penalties: AnyArray
+    absent: BoolArray
+    inverses: AnyArray
+
+    def gradients(self, parameters: AnyArray) -> AnyArray:
+        """See `batched_minimiser.Objectives`."""
+        binary = parameters.shape[1] == 1
+        sums = self.rows.sums(parameters, logistic_residuals if binary else SoftmaxResiduals(self.absent))
+        sums += self.penalties[:, None, :] * parameters
+        return sums
+
+    def preconditioned(self, vectors: AnyArray) -> AnyArray:
+        """See `batched_minimiser.Objectives`."""
+        return applied(self.inverses, vectors)
+
+    def select(self, problems: IntArray) -> "LogisticObjectives":
+        """See `batched_minimiser.Objectives`."""
+        return LogisticObjectives(
+            self.rows.select(problems), self.penalties[problems], self.absent[problems], self.inverses[problems]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """All training rows as logistic regressions read them: sorted by class, then by identity.
+
+    features: [n, D], D padded, with the intercept's column; for two classes times -1 where the class is 0. labels: [n].
+    weights: [n]. places: [n], where a training row stands here. penalised: [D] 1 for coefficients, 0 for the
+    intercept and the padding. logits: B, 1 for two classes, else C. shareable: all features are finite and of a size
+    that float32 squares; else every subset has its own copy in float64, and no other's rows can touch it.
+    """
+
+    features: FloatArray
+    single: AnyArray
+    labels: IntArray
+    weights: FloatArray
+    places: IntArray
+    penalised: FloatArray
+    logits: int
+    shareable: bool
+
+    def objectives(
+        self, problems: Sequence[Problem], penalty: float, inverses: AnyArray, dtype: type[np.floating]
+    ) -> LogisticObjectives:
+        """Objectives of problems that go together (`kind` is the same), in float32 or float64.
+
+        penalty: 1 / c. inverses: their preconditioner.
+        """
+        totals = np.array([problem.total for problem in problems])
+        own = self.kind(problems[0])
+        return LogisticObjectives(
+            rows=self._own(problems, own, dtype) if own else self._shared(problems, dtype),
+            penalties=((penalty / totals)[:, None] * self.penalised).astype(dtype),
+            absent=np.stack([problem.absent for problem in problems]),
+            inverses=inverses.astype(dtype, copy=False),
+        )
+
+    def kind(self, problem: Problem) -> int:
+        """Padded length of the problem's own copy of its rows, or 0 where it shares: by m, n and the logits alone."""
+        m = len(problem.chosen)
+        if self.shareable and m >= SHARED_COST.get(self.logits, SHARED_COST_OF_MORE) * len(self.labels):
+            return 0
+        return padded(m, max(16, 1 << max(0, m.bit_length() - 4)))
+
+    def _shared(self, problems: Sequence[Problem], dtype: type[np.floating]) -> SharedRows:
+        features = self.single if dtype == np.float32 else self.features
+        shares = np.zeros((padded(len(problems), ROWS), len(features)), dtype=dtype)
+        for row, problem in zip(shares, problems, strict=False):
+            row[self.places[problem.chosen]] = self._shares(problem)
+        return SharedRows(features, self.labels, shares, len(problems))
+
+    def _own(self, problems: Sequence[Problem], length: int, dtype: type[np.floating]) -> OwnRows:
+        features = np.zeros((len(problems), length, self.features.shape[1]), dtype=dtype)
+        labels = np.zeros((len(problems), length), dtype=np.int64)
+        shares = np.zeros((len(problems), length), dtype=dtype)
+        source = self.single if dtype == np.float32 else self.features
+        for k, problem in enumerate(problems):
+            m, places = len(problem.chosen), self.places[problem.chosen]
+            features[k, :m], labels[k, :m] = source[places], self.labels[places]
+            shares[k, :m] = self._shares(problem)
+        return OwnRows(features, labels, shares)
+
+    def _shares(self, problem: Problem) -> FloatArray:
+        shares: FloatArray = self.weights[self.places[problem.chosen]] / problem.total
+        return shares
+
+
+def training_rows(data: LinearData, classes: int, *, fit_intercept: bool) -> TrainingRows:
+    """The training rows of a data set whose features have the intercept's column, if any, at their end."""
+    order = data.order[np.argsort(data.labels[data.order], kind="stable")]
+    features, labels = data.features[data.n_test :][order], data.labels[order]
+    penalised = np.ones(features.shape[1])
+    penalised[-1] = 0.0 if fit_intercept else 1.0
+    if classes == 2:
+        features = features * np.where(labels == 1, 1.0, -1.0)[:, None]
+    size, rows = padded(features.shape[1]), padded(len(labels))
+    wide = padded_to(np.ascontiguousarray(padded_to(features.T, size).T), rows)
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order))
+    return TrainingRows(
+        features=wide,
+        single=np.clip(wide, -LARGEST, LARGEST).astype(np.float32),
+        labels=np.append(labels, np.full(rows - len(labels), classes - 1)),
+        weights=padded_to(data.weights[order], rows),
+        places=places,
+        penalised=padded_to(penalised, size),
+        logits=1 if classes == 2 else classes,
+        shareable=bool((np.abs(features) < LARGEST).all()),
+    )
