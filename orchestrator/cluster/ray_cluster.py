@@ -1,8 +1,7 @@
 """Ray for one job: started here, safely and quietly, or reached at an address within a bounded time.
 
-A cluster started here listens on the loopback interface only, asks for a token, has no dashboard, reports no
-usage, and is gone with `close`. Ray puts the driver's working folder first on its workers' path, so it is
-started from an empty one.
+A cluster started here (`orchestrator.cluster.local_start`) is gone with `close`. Ray puts the driver's working folder
+first on its workers' path, so it is connected to from an empty one.
 """
 
 import logging
@@ -13,19 +12,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 import ray
 from ray._private import worker as ray_worker
 
-from orchestrator.cluster.ray_session import PrivateSession, environment, read_environment_again, working_folder
+from orchestrator.cluster.local_start import LocalStart
+from orchestrator.cluster.ray_environment import environment, loopback_only, read_environment_again, working_folder
 from orchestrator.errors import ResourceMissing
 
 LOCAL = "local"
 _HEALTH_CHECK = (sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address")
 _SECONDS_BETWEEN_TRIES = 1.0
 _USUAL_PORT = 6379
+_REFUSALS = (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError)
 
 log = logging.getLogger(__name__)
 
@@ -49,34 +51,43 @@ class RayCluster:
         self.close()
 
 
-def open_cluster(address: str, *, timeout: float = 120.0, cpus: int | None = None) -> RayCluster:
+def open_cluster(
+    address: str, *, timeout: float = 120.0, cpus: int | None = None, begun: LocalStart | None = None
+) -> RayCluster:
     """Ray at `address`, or started here for "local" with `cpus` CPUs (default: those this process may use).
 
-    A session of Ray's that this process has already is used and left open. Raises ResourceMissing.
+    begun: a start for "local" that is under way already, ended with the cluster. A session of Ray's that this process
+    has already is used and left open. Raises ResourceMissing.
     """
     if ray.is_initialized():
         log.info("using the Ray session of this process")
         return RayCluster()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    return _start(cpus or len(os.sched_getaffinity(0))) if address == LOCAL else _connect(address, timeout)
+    return _start(begun or LocalStart(cpus), timeout) if address == LOCAL else _connect(address, timeout)
 
 
-def _start(cpus: int) -> RayCluster:
-    session = PrivateSession()
+def _start(local: LocalStart, timeout: float) -> RayCluster:
     began = time.monotonic()
+    settings = ExitStack()
     try:
-        session.open()
-        with session.loopback_only():
-            _init(session.empty, address=LOCAL, num_cpus=cpus, include_dashboard=False, _temp_dir=str(session.folder))
-    except (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError) as error:
-        session.close()
-        mend = "look at free memory and at /dev/shm; `cluster: {address: in_process}` runs without Ray"
-        raise ResourceMissing(f"Ray does not start here: {_last_line(error)}", where="cluster", mend=mend) from error
-    log.info("Ray %s started with %d CPUs in %.1f s", ray.__version__, cpus, time.monotonic() - began)
+        address = local.address(timeout)
+        settings.enter_context(environment(local.environment))
+        read_environment_again()
+        with loopback_only():
+            _init(local.empty, address=address)
+    except _REFUSALS as error:
+        settings.close()
+        local.close()
+        raise ResourceMissing(f"Ray does not start here: {_last_line(error)}", where="cluster") from error
+    except BaseException:
+        local.close()
+        raise
+    log.info("Ray %s is up here after %.1f s more", ray.__version__, time.monotonic() - began)
 
     def end() -> None:
         ray.shutdown()
-        session.close()
+        local.close()
+        settings.close()
 
     return RayCluster(end)
 
@@ -91,7 +102,7 @@ def _connect(address: str, timeout: float) -> RayCluster:
         with environment(_token_mode()), tempfile.TemporaryDirectory() as empty:
             read_environment_again()
             _init(Path(empty), address=address)
-    except (OSError, RuntimeError, ValueError, ConnectionError, ray.exceptions.RayError) as error:
+    except _REFUSALS as error:
         mend = "run the driver on a node of that cluster, with its versions of Python and Ray (`apportion doctor`)"
         raise ResourceMissing(
             f"Ray at {address} refuses: {_last_line(error)}", where="cluster.address", mend=mend
