@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from orchestrator.cluster.local_start import LocalStart
 from orchestrator.driver.pool import Finished, Pool, Running
 from orchestrator.driver.pool_in_process import InProcessPool
 from orchestrator.jobs.job import Job
@@ -24,17 +25,25 @@ def workers_that_fit(job: Job) -> int:
     return job.workers.count or max(1, int(cores / job.workers.cpus))
 
 
-def open_pool(session: Session, say: Callable[[str], None]) -> Pool:
-    """Start the workers of a job. Raises ResourceMissing where none can be had."""
-    return start_workers(session.prepared.job, worker_setup(session), session.campaigns[0].chunks.address, say)
+def open_pool(session: Session, say: Callable[[str], None], *, begun: LocalStart | None = None) -> Pool:
+    """Start the workers of a job, on a Ray already begun or a new one. Raises ResourceMissing where none can be had."""
+    address = session.campaigns[0].chunks.address
+    return start_workers(session.prepared.job, worker_setup(session), address, say, begun=begun)
 
 
-def start_workers(job: Job, setup: WorkerSetup, chunks_address: str, say: Callable[[str], None]) -> Pool:
+def start_workers(
+    job: Job,
+    setup: WorkerSetup,
+    chunks_address: str,
+    say: Callable[[str], None],
+    *,
+    begun: LocalStart | None = None,
+) -> Pool:
     """Workers of a setup, where the job says. chunks_address: a chunk store that they must reach."""
     if job.cluster.address == IN_PROCESS:
         return InProcessPool(lambda: setup.make_trainer("in-process"))
     say(f"starting {'Ray on this machine' if job.cluster.address == LOCAL else 'workers on the cluster'} ...")
-    return _ray_pool(job, setup, chunks_address)
+    return _ray_pool(job, setup, chunks_address, begun)
 
 
 def worker_setup(session: Session) -> WorkerSetup:
@@ -97,14 +106,14 @@ class _ClusterPool:
             self.let_go()
 
 
-def _ray_pool(job: Job, setup: WorkerSetup, chunks_address: str) -> Pool:
+def _ray_pool(job: Job, setup: WorkerSetup, chunks_address: str, begun: LocalStart | None) -> Pool:
     from orchestrator.cluster.pool_ray import RayPool  # noqa: PLC0415 - Ray takes seconds to import
     from orchestrator.cluster.ray_cluster import open_cluster  # noqa: PLC0415
     from orchestrator.cluster.ray_nodes import Ask  # noqa: PLC0415
     from orchestrator.cluster.worker_check import StoreProbe, local_folder  # noqa: PLC0415
 
     folder = local_folder(chunks_address)
-    cluster = open_cluster(job.cluster.address, timeout=job.cluster.start_timeout)
+    cluster = open_cluster(job.cluster.address, timeout=job.cluster.start_timeout, begun=begun)
     asked = job.workers
     try:
         pool = RayPool(

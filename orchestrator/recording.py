@@ -42,8 +42,10 @@ class Tally:
     spared: int
     started: float
     done: int = 0
+    ended: float | None = None
     bytes: int = 0
     worker_seconds: float = 0.0
+    retrain_seconds: float = 0.0
     failures: list[FailedRow] = field(default_factory=list)
     mean_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
 
@@ -77,6 +79,16 @@ class CampaignRecorder:
         """The campaign's name."""
         return self.campaign.name
 
+    def begin(self) -> None:
+        """The campaign's first chunk is about to be sent: rates count from now."""
+        if not self.tally.done:
+            self.tally.started = self._clock()
+
+    @property
+    def seconds(self) -> float:
+        """From the first chunk to the last, or until now."""
+        return (self._clock() if self.tally.ended is None else self.tally.ended) - self.tally.started
+
     def stored(self, task: ChunkTask, receipt: Receipt) -> None:
         """Count a chunk that is in the store."""
         del task
@@ -84,6 +96,7 @@ class CampaignRecorder:
         self.tally.done += receipt.rows
         self.tally.bytes += receipt.bytes
         self.tally.worker_seconds += receipt.seconds
+        self.tally.retrain_seconds += receipt.retrain_seconds
         for loss, mean in receipt.mean_losses.items():
             total, rows = self.tally.mean_losses.get(loss, (0.0, 0))
             self.tally.mean_losses[loss] = (total + mean * receipt.rows, rows + receipt.rows)
@@ -98,7 +111,15 @@ class CampaignRecorder:
 
     def tick(self, progress: Progress) -> None:
         """Show progress; every two seconds send metrics."""
-        self._screen.progress(self.line(progress.note))
+        self.show(progress.note)
+        self.note_metrics()
+
+    def show(self, note: str = "") -> None:
+        """The progress line."""
+        self._screen.progress(self.line(note))
+
+    def note_metrics(self) -> None:
+        """Every two seconds a point of every metric."""
         now = self._clock()
         if now - self._metrics_at >= SECONDS_BETWEEN_METRICS:
             self._metrics_at = now
@@ -118,12 +139,13 @@ class CampaignRecorder:
             planned=tally.planned,
             spared=tally.spared,
             failures=len(tally.failures),
-            seconds=self._clock() - tally.started,
+            seconds=self.seconds,
             note=note,
         )
 
     def finish(self) -> None:
         """The last point of every metric."""
+        self.tally.ended = self._clock()
         self._screen.finish(self.line())
         self._step, self._no_read_before = 1, float("-inf")
         self._send_metrics(last=True)

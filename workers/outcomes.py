@@ -82,7 +82,8 @@ class Receipt:
     """A chunk is in the store, whole, under `name`.
 
     mean_losses: for each loss, the mean over the chunk's rows and tests. row_means: for the first loss, the mean
-    test loss of each row. seconds: training and writing, in the worker's own monotonic time.
+    test loss of each row. seconds: training and writing, in the worker's own monotonic time; retrain_seconds: the
+    retrains alone.
     """
 
     chunk: int
@@ -95,6 +96,7 @@ class Receipt:
     numeric_class: str
     mean_losses: dict[str, float] = field(default_factory=dict)
     together: int = 1
+    retrain_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,13 @@ import hashlib
 import time
 import traceback
 import warnings
+from dataclasses import replace
+
+import numpy as np
 
 from workers.chunk_name import chunk_name
 from workers.chunk_store import ChunkStore
-from workers.chunk_work import ChunkFacts, Made, NonFiniteError, WrongShapeError, work_of
+from workers.chunk_work import ChunkFacts, Made, NonFiniteError, Work, WrongShapeError, work_of
 from workers.errors import StoreError
 from workers.learner import Learner
 from workers.out_of_memory import is_out_of_memory
@@ -62,6 +65,9 @@ class ChunkTrainer:
     def _made(self, task: ChunkTask, group: list[int]) -> Made:
         together = self._together(task)
         work = work_of(self._learner, self._facts, task, together=together, worker=self._worker, group=group)
+        return replace(self._done(work, task), seconds=float(work.seconds.sum(dtype=np.float64)))
+
+    def _done(self, work: Work, task: ChunkTask) -> Made:
         if isinstance(task, WalkTask):
             return walk_chunk(work, task)
         if isinstance(task, SideTask):
@@ -84,6 +90,7 @@ class ChunkTrainer:
             numeric_class=made.header.numeric_class,
             mean_losses=made.mean_losses,
             together=made.header.together,
+            retrain_seconds=made.seconds,
         )
 
     def _together(self, task: ChunkTask) -> int:

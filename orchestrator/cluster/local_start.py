@@ -73,7 +73,9 @@ class LocalStart:
         return ""
 
     def close(self) -> None:
-        """End it with all its processes; harmless twice."""
+        """End it with all its processes, also while it starts; harmless twice."""
+        if not self._address:
+            self._process.kill()  # the kernel ends those that it has started
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):

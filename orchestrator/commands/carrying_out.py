@@ -10,6 +10,7 @@ import click
 from orchestrator.closing import closing_words
 from orchestrator.job_run import run
 from orchestrator.jobs.job_file import load_job
+from orchestrator.phases import Phases, process_began
 from orchestrator.progress import Screen
 from orchestrator.results import open_tracker
 from orchestrator.signals import StopRequest, stop_on_signals
@@ -17,15 +18,17 @@ from orchestrator.signals import StopRequest, stop_on_signals
 
 def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"]) -> None:
     """Carry out the job in the file at `path`, with Ctrl-C stopping it in order."""
-    began = time.monotonic()
+    phases = Phases(began=process_began())
     job = load_job(path)
     screen = Screen()
     log = logging.getLogger("orchestrator")
     log.propagate = False
     log.addHandler(screen.warnings())
     with stop_on_signals(StopRequest()) as request:
-        result = run(job, screen=screen, stopping=request, start=start)
+        result = run(job, screen=screen, stopping=request, start=start, phases=phases)
     for sentence in result.headline:
         click.echo(sentence)
-    for line in closing_words(result, open_tracker(job), time.monotonic() - began):
+    ended = time.monotonic()
+    screen.say(phases.words(ended))
+    for line in closing_words(result, open_tracker(job), ended - phases.began):
         click.echo(line)

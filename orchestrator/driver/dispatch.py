@@ -19,9 +19,10 @@ from orchestrator.driver.driver_state import (
     Store,
     Work,
 )
-from orchestrator.driver.pool import Pool
+from orchestrator.driver.pool import Finished, Pool
 from orchestrator.driver.recorder import Progress, Recorder, Summary
 from orchestrator.errors import ResourceMissing
+from orchestrator.phases import Phases
 from workers.errors import StoreError
 from workers.outcomes import ChunkTask
 
@@ -38,15 +39,17 @@ def carry_out(
     policy: Policy,
     clock: Callable[[], float],
     stopping: Callable[[], int],
+    phases: Phases | None = None,
 ) -> Summary:
     """Bring every task to its outcome: stored, or failed with a reason.
 
     clock: monotonic seconds, the same that the pool uses. stopping: 0 = go on, 1 = hand out nothing more and leave
-    when what is in flight has finished or `policy.grace` is over, 2 = leave at once.
+    when what is in flight has finished or `policy.grace` is over, 2 = leave at once. phases: told of the first chunk
+    sent and the last received.
     Raises StoreError where the store refuses for too long, ResourceMissing where no worker is left for too long or
     all of them die. The pool stays open.
     """
-    driver = _Driver(tasks, pool, recorder, policy, clock)
+    driver = _Driver(tasks, pool, recorder, policy, clock, phases)
     began, stop_at, looked = clock(), None, float("-inf")
     while not driver.finished():
         stop = stopping()
@@ -59,7 +62,7 @@ def carry_out(
             driver.hand_out()
         finished = pool.next_finished(policy.look)
         if finished is not None:
-            driver.handle(finished)
+            driver.received(finished)
         if clock() - looked >= policy.look:
             looked = clock()
             driver.handle(Looked(tuple(pool.running()), tuple(pool.workers())))
@@ -71,9 +74,16 @@ class _Driver:
     """Holds the state between events; decides nothing itself."""
 
     def __init__(
-        self, tasks: Iterator[ChunkTask], pool: Pool, recorder: Recorder, policy: Policy, clock: Callable[[], float]
+        self,
+        tasks: Iterator[ChunkTask],
+        pool: Pool,
+        recorder: Recorder,
+        policy: Policy,
+        clock: Callable[[], float],
+        phases: Phases | None,
     ) -> None:
         self.state = State()
+        self._phases = phases or Phases(clock=clock)
         self._tasks, self._pool, self._recorder, self._policy, self._clock = tasks, pool, recorder, policy, clock
         self._ahead = next(tasks, None)
 
@@ -88,6 +98,7 @@ class _Driver:
             if work is None:
                 return
             ticket = self._pool.submit(work.task, avoid=work.avoid)
+            self._phases.sent(self._clock())
             self.handle(Sent(ticket, work))
 
     def _fresh(self) -> Work | None:
@@ -95,6 +106,11 @@ class _Driver:
             return None
         work, self._ahead = Work(self._ahead), next(self._tasks, None)
         return work
+
+    def received(self, finished: Finished) -> None:
+        """An outcome came."""
+        self._phases.received(self._clock(), workers=len(self._pool.workers()))
+        self.handle(finished)
 
     def handle(self, event: Event) -> None:
         """Decide on an event and act."""

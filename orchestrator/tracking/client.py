@@ -6,15 +6,14 @@ Only `MlflowClient` is used: nothing here touches MLflow's global state, and not
 import contextlib
 import logging
 import os
-import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import ResourceMissing
 from orchestrator.tracking.addresses import mask_text
+from orchestrator.tracking.new_database import NewDatabase
 from orchestrator.tracking.place import LocalPlace, Place, ServerPlace, credentials_into_environment
 from orchestrator.tracking.probe import ask_database, ask_server
 
@@ -33,7 +32,6 @@ _ENVIRONMENT = {
     # A value that is too long is an error, never cut in silence.
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
-_OLD_LEFTOVER_SECONDS = 3600.0
 
 
 def prepare_environment() -> None:
@@ -44,8 +42,12 @@ def prepare_environment() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-def connect(place: Place, *, experiment: str, create: bool, say: Callable[[str], None]) -> Any:
+def connect(
+    place: Place, *, experiment: str, create: bool, say: Callable[[str], None], making: NewDatabase | None = None
+) -> Any:
     """An `MlflowClient` of a store that answers. create: make an SQLite file that is not there yet.
+
+    making: that file, begun before.
 
     Raises ResourceMissing or StoreRefused, for a server within 10 s.
     """
@@ -60,11 +62,17 @@ def connect(place: Place, *, experiment: str, create: bool, say: Callable[[str],
                 where=str(place.database),
                 mend="apportion run JOB makes it with the first retrains",
             )
-        _create_database(place, say=say)
+        say(f"making the store {place.database} (once, some seconds)")
+        (making or begin_database(place)).put_in_place()
     else:
         ask_database(place.database, write=create, say=say)
         _refuse_other_schema(place.database)
-    return _client(place.tracking_uri, shown=place.shown)
+    return open_client(place.tracking_uri, shown=place.shown)
+
+
+def begin_database(place: LocalPlace) -> NewDatabase:
+    """The store's SQLite file, begun; MLflow is imported and its tables are made in a thread."""
+    return NewDatabase(place, lambda uri: open_client(uri, shown=place.shown))
 
 
 @contextlib.contextmanager
@@ -103,7 +111,8 @@ def _exists(database: Path) -> bool:
         ) from error
 
 
-def _client(uri: str, *, shown: str) -> Any:
+def open_client(uri: str, *, shown: str) -> Any:
+    """MLflow's client of an address, connected; MLflow makes an SQLite file that is not there."""
     from mlflow import MlflowClient  # noqa: PLC0415 - MLflow takes seconds to import
 
     with our_words(shown):
@@ -111,49 +120,6 @@ def _client(uri: str, *, shown: str) -> Any:
         # MlflowClient connects at its first question; let that be here.
         client.search_experiments(max_results=1)
         return client
-
-
-def _create_database(place: LocalPlace, *, say: Callable[[str], None]) -> None:
-    # Made beside its place and moved there whole: MLflow's tables take seconds, and a kill may come in between.
-    say(f"making the store {place.database} (once, some seconds)")
-    database = place.database
-    fresh = database.with_name(f".{database.name}.{os.getpid()}-{secrets.token_hex(4)}.new")
-    try:
-        database.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _sweep(database)
-        os.close(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        _client(f"sqlite:///{fresh}", shown=place.shown)
-        # A link refuses where another driver was quicker; its file is as good.
-        with contextlib.suppress(FileExistsError):
-            _put_in_place(fresh, database)
-    except OSError as error:
-        raise ResourceMissing(
-            f"cannot be made: {error.strerror or error}",
-            where=str(database),
-            mend="name a file in a folder that is writable",
-        ) from error
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
-def _put_in_place(fresh: Path, database: Path) -> None:
-    if database.exists():  # an empty file, or the one of a quicker driver
-        if database.stat().st_size == 0:
-            fresh.replace(database)
-        return
-    try:
-        os.link(fresh, database)
-    except PermissionError:  # a file system without hard links
-        fresh.rename(database)
-
-
-def _sweep(database: Path) -> None:
-    for leftover in database.parent.iterdir():
-        if not (leftover.name.startswith(f".{database.name}.") and ".new" in leftover.name):
-            continue
-        with contextlib.suppress(OSError):
-            if time.time() - leftover.stat().st_mtime > _OLD_LEFTOVER_SECONDS:
-                leftover.unlink()
 
 
 def _refuse_other_schema(database: Path) -> None:

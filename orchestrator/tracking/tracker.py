@@ -22,6 +22,7 @@ from orchestrator.tracking.client import connect, our_words
 from orchestrator.tracking.inputs import DataInput
 from orchestrator.tracking.lease import Lease, Timing, leader
 from orchestrator.tracking.metric_points import Point
+from orchestrator.tracking.new_database import NewDatabase
 from orchestrator.tracking.place import LocalPlace, Place, tracking_place
 from orchestrator.tracking.run_texts import (
     CAMPAIGN,
@@ -85,8 +86,11 @@ class Tracker:
         *,
         create: bool = True,
         say: Callable[[str], None] = print,
+        making: NewDatabase | None = None,
     ) -> Self | None:
         """The tracker of a job's store. create: make what is not there; otherwise None where the job is not there.
+
+        making: its SQLite file, begun before.
 
         Raises JobError for an address that cannot be meant, ResourceMissing for a store that does not answer (a
         server within 10 s), StoreRefused for a deleted experiment or a damaged file.
@@ -94,7 +98,7 @@ class Tracker:
         place = tracking_place(store, folder, experiment)
         if not create and isinstance(place, LocalPlace) and not place.database.exists():
             return None
-        client = connect(place, experiment=experiment, create=create, say=say)
+        client = connect(place, experiment=experiment, create=create, say=say, making=making)
         with our_words(place.shown):
             found = client.get_experiment_by_name(experiment)
             if found is None and not create:

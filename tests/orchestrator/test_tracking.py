@@ -252,7 +252,7 @@ if sys.argv[2] == "die":
     def die(uri, *, shown):
         Path(uri.removeprefix("sqlite:///")).write_bytes(b"half")
         os._exit(137)
-    tracking_client._client = die
+    tracking_client.open_client = die
 print(Tracker.open(StoreSpec(), Path(sys.argv[1]), "job", say=lambda text: None).job)
 """
     died = subprocess.run([sys.executable, "-c", script, tmp_path, "die"], timeout=60, capture_output=True, check=False)
