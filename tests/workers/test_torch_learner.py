@@ -14,6 +14,8 @@ from estimators.seeding import generator
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.learner_specs import OptimizerSpec, ScheduleSpec, TorchSpec
+from workers.learners.torch_chain_model import ChainModel
+from workers.learners.torch_dropout import keep_mask, step_keys
 from workers.learners.torch_learner import TorchLearner
 
 N, N_TEST, FEATURES, CLASSES = 50, 13, 9, 3
@@ -85,6 +87,32 @@ class Line(nn.Module):
         return self.out(x).squeeze(-1) if self.flat else self.out(x)
 
 
+class Chained(nn.Module):
+    """Every layer that is written by hand, in one chain."""
+
+    def __init__(self, activation="GELU", groups=0):
+        super().__init__()
+        self.first = nn.Linear(FEATURES, 12)
+        self.norm = nn.GroupNorm(groups, 12) if groups else nn.LayerNorm(12)
+        self.activation = getattr(nn, activation)()
+        self.dropout = nn.Dropout(0.4)
+        self.second = nn.Linear(12, 10, bias=False)
+        self.last = nn.Linear(10, CLASSES)
+        self.drop = nn.Dropout(0.2)
+
+    def forward(self, x):
+        x = self.dropout(self.activation(self.norm(self.first(x.view(x.size(0), -1)))))
+        return self.last(self.drop(functional.relu(self.second(x))))
+
+
+class Branched(Chained):
+    """The same with a connection around a layer, which vmap has to carry."""
+
+    def forward(self, x):
+        x = functional.relu(self.first(x))
+        return self.last(self.drop(self.second(x + self.dropout(self.norm(x)))))
+
+
 def classification(*, integers=False, order=None, weights=None):
     random = np.random.default_rng(3)
     shape = [(N, FEATURES), (N_TEST, FEATURES)]
@@ -138,8 +166,9 @@ def plain_loop(model_class, arguments, data, members, seed, options, optimizer, 
     optimizer = optimizer([p for p in net.parameters() if p.requires_grad])
     steps = -(-len(own) // options.batch_size)
     schedule = schedule(optimizer, steps) if schedule else None
-    for epoch in range(options.epochs):
-        shuffled = own[generator("epoch", int(seed), epoch).permutation(len(own))]
+    random = generator("epochs", int(seed))
+    for _ in range(options.epochs):
+        shuffled = own[random.permutation(len(own))]
         for start in range(0, len(own), options.batch_size):
             batch = shuffled[start : start + options.batch_size]
             optimizer.zero_grad()
@@ -250,6 +279,7 @@ def test_instance_weights_weigh_the_mean_of_each_batch(together):
         np.testing.assert_allclose(losses.test["cross_entropy"][k], expected, rtol=1e-5, atol=1e-6)
 
 
+ACTIVATIONS = ["ReLU", "GELU", "SiLU", "Sigmoid", "LeakyReLU", "ELU", "Softplus"]
 MODELS = {
     "linear": (Net, classification, {}),
     "wide": (Net, classification, {"hidden": 33}),
@@ -259,7 +289,18 @@ MODELS = {
     "regression": (Line, regression, {}),
     "regression as a column": (Line, regression, {"flat": False}),
     "convolution": (Conv, classification, {}),
+    "dropout around a layer": (Branched, classification, {}),
+    "groups": (Chained, classification, {"activation": "Tanh", "groups": 3}),
+    **{name: (Chained, classification, {"activation": name}) for name in ACTIVATIONS},
 }
+BY_HAND = ["linear", "wide", "regression", "regression as a column", "groups", *ACTIVATIONS, "LayerNorm and GELU"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_chains_of_known_layers_are_run_by_hand_and_others_through_vmap(name):
+    model, data, arguments = MODELS[name]
+    learner = TorchLearner(spec(arguments=arguments), data(), model)
+    assert isinstance(learner._report.stacked, ChainModel) == (name in BY_HAND)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -306,6 +347,35 @@ def test_a_row_has_the_same_bits_for_any_k_place_neighbours_and_split(name, draw
     for part in (order[:cut], order[cut:]):
         np.testing.assert_array_equal(bits(learners[1].retrain(members[part], seeds[part])), expected[part])
     assert len({learner.numeric_class for learner in learners}) == 1
+
+
+def test_dropout_keeps_each_element_with_its_probability_and_independently():
+    """Counts over elements, steps and pairs lie within 4.5 standard errors (false alarm 1 in 10,000 in all)."""
+    places = torch.arange(4000, dtype=torch.int32)
+    keys = torch.from_numpy(step_keys(np.arange(20, dtype=np.uint64), 0, 5, 10)).reshape(-1, 1)
+    kept = keep_mask(places, keys, 0.3).double().numpy()
+    pairs = (kept[:, 1:] * kept[:, :-1], kept[1:] * kept[:-1], kept[20:] * kept[:-20])
+    for found, share in ((kept, 0.7), *((pair, 0.49) for pair in pairs)):
+        # neighbouring pairs share an element: their mean's variance is at most 3 times that of independent ones
+        assert abs(found.mean() - share) < 4.5 * np.sqrt(3 * share * (1 - share) / found.size)
+    assert abs(kept.mean(axis=0) - 0.7).max() < 5.5 * np.sqrt(0.21 / len(kept))
+
+
+def test_a_state_taken_in_the_middle_goes_on_with_the_same_bits():
+    data, job = (
+        classification(),
+        spec(optimizer=OptimizerSpec(name="adam", lr=0.01), schedule=ScheduleSpec(name="cosine")),
+    )
+    trainer = TorchLearner(job, data, Branched)._trainer
+    members, seeds = subsets([50, 0, 9, 33])
+    whole = trainer.trained(members, seeds)
+    begun = trainer.fresh(seeds)
+    trainer.training(begun, members, seeds).run(until=11)
+    other = trainer.fresh(seeds)
+    other.restore(begun.tensors())
+    assert (other.step, other.done.tolist()) == (11, [False, True, True, False])
+    trainer.training(other, members, seeds).run()
+    assert torch.equal(other.flat, whole.flat)
 
 
 def test_a_convolution_keeps_its_bits_for_one_k_and_names_k_where_it_fixes_them():

@@ -1,7 +1,7 @@
 """Which instances a retrain sees at which step, from its members and its seed alone."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,9 +25,10 @@ def batch_width(batch_size: int, n: int) -> int:
 class BatchStream:
     """The batches of one retrain.
 
-    members: [m] positions of its training rows, sorted by identity. Each epoch runs through a permutation of them
-    from (seed, epoch) alone, in batches of `batch_size`, the last one shorter. skip_single: a last batch of one
-    instance is left out (batch normalisation has no variance there). weights: [n_rows] or None.
+    members: [m] positions of its training rows, sorted by identity. Epoch e runs through the (e + 1)-th permutation
+    that a generator draws which is seeded by the retrain's seed alone, in batches of `batch_size`, the last one
+    shorter. skip_single: a last batch of one instance is left out (batch normalisation has no variance there).
+    weights: [n_rows] or None.
     """
 
     members: IntArray
@@ -48,16 +49,18 @@ class BatchStream:
         """Batches in the whole retrain."""
         return self.epochs * self.steps_per_epoch
 
-    def epoch(self, number: int) -> IntArray:
-        """Positions of the training rows in the order in which epoch `number` sees them."""
-        order = generator("epoch", self.seed, number).permutation(len(self.members))
-        seen: IntArray = self.members[order[: self.steps_per_epoch * self.batch_size]]
-        return seen
-
-    def batches(self) -> Iterator[IntArray]:
-        """Positions of the rows of each batch, one array a step."""
+    def epochs_from(self, first: int) -> Iterator[IntArray]:
+        """Positions of the training rows in the order in which each epoch from `first` on sees them."""
+        random, size = generator("epochs", self.seed), len(self.members)
+        seen = self.steps_per_epoch * self.batch_size
         for number in range(self.epochs):
-            seen = self.epoch(number)
+            order = random.permutation(size)
+            if number >= first:
+                yield self.members[order[:seen]]
+
+    def batches(self, first_epoch: int = 0) -> Iterator[IntArray]:
+        """Positions of the rows of each batch, one array a step."""
+        for seen in self.epochs_from(first_epoch):
             for start in range(0, len(seen), self.batch_size):
                 yield seen[start : start + self.batch_size]
 
@@ -70,54 +73,53 @@ class BatchStream:
         return (chosen / total if total > 0 else np.zeros_like(chosen)).astype(np.float32)
 
 
-@dataclass(slots=True)
 class _PaddedStream:
-    """Batches of one retrain as rows of fixed width; the epoch last made is kept."""
+    """Batches of one retrain as rows of fixed width, epoch after epoch."""
 
-    stream: BatchStream
-    width: int
-    _number: int = -1
-    _made: tuple[IntArray, Float32Array] = field(default=(np.zeros(0, np.int64), np.zeros(0, np.float32)))
+    def __init__(self, stream: BatchStream, width: int, start: int) -> None:
+        self._stream = stream
+        self._width = width
+        self._per_epoch = stream.steps_per_epoch
+        self._steps = stream.steps
+        first = start // max(1, self._per_epoch)
+        self._epochs = stream.epochs_from(first) if self._per_epoch else iter(())
+        self._number = first - 1
+        # Padding repeats one of the model's own instances, so that no other can touch a bit of it.
+        self._filler = int(stream.members[0]) if len(stream.members) else 0
+        shape = (self._per_epoch, width)
+        self._rows = np.full(shape, self._filler, dtype=np.int64)
+        self._coefficients = np.zeros(shape, dtype=np.float32)
 
     def write(self, start: int, rows: IntArray, coefficients: Float32Array) -> None:
-        """Fill rows and coefficients [S, width] with steps start to start + S; padding has coefficient 0."""
-        # Padding repeats one of the model's own instances, so that no other can touch a bit of it.
-        rows[:] = self.stream.members[0] if len(self.stream.members) else 0
-        coefficients[:] = 0
-        stop = min(start + len(rows), self.stream.steps)
-        per_epoch = self.stream.steps_per_epoch
+        """Fill rows and coefficients [S, width] with steps start to start + S, called in order."""
+        stop = min(start + len(rows), self._steps)
+        if stop < start + len(rows):
+            done = max(0, stop - start)
+            rows[done:] = self._filler
+            coefficients[done:] = 0
         step = start
         while step < stop:
-            number, first = divmod(step, per_epoch)
-            count = min(per_epoch - first, stop - step)
-            made_rows, made_coefficients = self._epoch(number)
-            rows[step - start : step - start + count] = made_rows[first : first + count]
-            coefficients[step - start : step - start + count] = made_coefficients[first : first + count]
+            number, first = divmod(step, self._per_epoch)
+            count = min(self._per_epoch - first, stop - step)
+            while self._number < number:
+                self._next_epoch()
+            rows[step - start : step - start + count] = self._rows[first : first + count]
+            coefficients[step - start : step - start + count] = self._coefficients[first : first + count]
             step += count
 
-    def _epoch(self, number: int) -> tuple[IntArray, Float32Array]:
-        if number != self._number:
-            self._made = self._pad(self.stream.epoch(number))
-            self._number = number
-        return self._made
-
-    def _pad(self, seen: IntArray) -> tuple[IntArray, Float32Array]:
-        size = self.stream.batch_size
-        rows = np.full((self.stream.steps_per_epoch, self.width), seen[0], dtype=np.int64)
-        coefficients = np.zeros(rows.shape, dtype=np.float32)
-        if self.stream.weights is None:
-            full = len(seen) // size
-            if full:
-                rows[:full, :size] = seen[: full * size].reshape(full, size)
-                coefficients[:full, :size] = np.float32(1.0 / size)
-            starts = range(full * size, len(seen), size)
-        else:
-            starts = range(0, len(seen), size)
-        for start in starts:
-            batch = seen[start : start + size]
-            rows[start // size, : len(batch)] = batch
-            coefficients[start // size, : len(batch)] = self.stream.coefficients(batch)
-        return rows, coefficients
+    def _next_epoch(self) -> None:
+        seen, size = next(self._epochs), self._stream.batch_size
+        first = self._number < 0 or self._coefficients[0, 0] == 0
+        self._number += 1
+        full = len(seen) // size
+        self._rows[:full, :size] = seen[: full * size].reshape(full, size)
+        if full < self._per_epoch:
+            self._rows[full, : len(seen) - full * size] = seen[full * size :]
+        if self._stream.weights is None and not first:
+            return
+        for number in range(self._per_epoch):
+            batch = seen[number * size : (number + 1) * size]
+            self._coefficients[number, : len(batch)] = self._stream.coefficients(batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +131,14 @@ class BatchBlock:
     coefficients: Float32Array
 
 
-def batch_blocks(streams: list[BatchStream], width: int) -> Iterator[BatchBlock]:
-    """All steps of retrains that run side by side, each at its own t-th step at step t, in blocks of bounded size."""
-    padded = [_PaddedStream(stream, width) for stream in streams]
+def batch_blocks(streams: list[BatchStream], width: int, start: int = 0) -> Iterator[BatchBlock]:
+    """Steps from `start` of retrains that run side by side, each at its own t-th step at step t, in bounded blocks."""
+    padded = [_PaddedStream(stream, width, start) for stream in streams]
     steps = max(stream.steps for stream in streams)
     length = max(1, BLOCK_NUMBERS // (width * len(streams)))
-    for start in range(0, steps, length):
-        shape = (min(length, steps - start), len(streams), width)
+    for first in range(start, steps, length):
+        shape = (min(length, steps - first), len(streams), width)
         rows, coefficients = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.float32)
         for k, stream in enumerate(padded):
-            stream.write(start, rows[:, k], coefficients[:, k])
-        yield BatchBlock(start=start, rows=rows, coefficients=coefficients)
+            stream.write(first, rows[:, k], coefficients[:, k])
+        yield BatchBlock(start=first, rows=rows, coefficients=coefficients)

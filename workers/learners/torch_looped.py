@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,10 +12,12 @@ from estimators.seeding import derive_seed
 from workers.learner import Losses
 from workers.learners.torch_batches import BatchStream
 from workers.learners.torch_data import as_inputs
+from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_losses import losses_of
 from workers.learners.torch_module import seeded
 from workers.learners.torch_optimizers import module_optimizer
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
+from workers.learners.torch_stack import class_major
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,12 @@ class LoopedTrainer:
             return
         data = self.setting.data
         optimizer = module_optimizer(self.setting.spec.optimizer, trained)
-        for batch, rate in zip(stream.batches(), self.setting.rates(stream).tolist(), strict=True):
+        dropouts = counted(module)
+        keys = [step_keys(np.array([stream.seed], dtype=np.uint64), i, 0, stream.steps) for i in range(len(dropouts))]
+        steps = zip(stream.batches(), self.setting.rates(stream).tolist(), strict=True)
+        for step, (batch, rate) in enumerate(steps):
+            for layer, layer_keys in zip(dropouts, keys, strict=True):
+                layer.dropout_key.fill_(int(layer_keys[step, 0]))
             rows = torch.from_numpy(batch).to(data.device)
             coefficients = torch.from_numpy(stream.coefficients(batch)).to(data.device)
             for group in optimizer.param_groups:
@@ -70,6 +78,7 @@ class LoopedTrainer:
         for start in range(0, len(labels), setting.evaluation_rows):
             part = slice(start, start + setting.evaluation_rows)
             outputs = module(as_inputs(features[part]))
-            for name, values in losses_of(setting.kept, setting.data.task, outputs, labels[part]).items():
+            major = class_major(outputs.unsqueeze(0))[0]
+            for name, values in losses_of(setting.kept, setting.data.task, major, labels[part], {}).items():
                 found[name].append(values)
         return {name: torch.cat(values).unsqueeze(0) for name, values in found.items()}

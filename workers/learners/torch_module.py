@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from workers.dataset import Task
 from workers.errors import LearnerError
 from workers.learner_specs import Scalar
+from workers.learners.torch_dropout import count_dropout
 
 
 @contextmanager
@@ -42,6 +43,7 @@ class ModuleFactory:
             if any(nn.parameter.is_lazy(tensor) for tensor in _tensors(module)):
                 with torch.no_grad():
                     module.eval()(self.example)
+            count_dropout(module)
         return module.train()
 
 

@@ -38,6 +38,12 @@ class TrainingSetting:
             skip_single=self.skip_single,
         )
 
+    @property
+    def constant_rate(self) -> float | None:
+        """The learning rate where it never changes, else None."""
+        schedule = self.spec.schedule
+        return self.spec.optimizer.lr if schedule.name == "constant" and not schedule.warmup else None
+
     def rates(self, stream: BatchStream) -> FloatArray:
         """Learning rates [steps] of a retrain."""
         factors = schedule_factors(

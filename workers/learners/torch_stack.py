@@ -1,4 +1,4 @@
-"""K models of one class as one: stacked parameters, one batched forward pass, gradients of each model."""
+"""K models of one class through `torch.func.vmap`, for modules that are no chain of hand-written layers."""
 
 from dataclasses import dataclass
 
@@ -6,17 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from workers.learners.torch_alignment import aligned_products
+from workers.learners.torch_batched import Gradients
+from workers.learners.torch_dropout import KEY_NAME, counted
 from workers.learners.torch_layout import FlatLayout, flat_layout
-
-Tensors = tuple[Tensor, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """State of K models: trained parameters flat [K, P], and what is not trained, each [K, ...], by name."""
-
-    flat: Tensor
-    fixed: Tensors
+from workers.learners.torch_state import Tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +20,17 @@ class StackedModel:
     template: nn.Module
     layout: FlatLayout
     fixed_names: tuple[str, ...]
+    dropouts: int
 
-    def stack(self, modules: list[nn.Module], device: str) -> Stack:
-        """The state of the modules, on the device."""
-        flat = self.layout.buffer(len(modules), "cpu")
-        for row, module in zip(flat, modules, strict=True):
-            self.layout.fill(row, module)
-        states = [fixed_tensors(module) for module in modules]
-        fixed = tuple(torch.stack([state[name] for state in states]).to(device) for name in self.fixed_names)
-        return Stack(flat=flat.to(device), fixed=fixed)
+    def gradients(self, flat: Tensor, fixed: Tensors, towards: Tensor, *, rows: int) -> "StackedGradients":
+        """A training step's gradients for parameters flat [K, P], written into `towards` [K, P]."""
+        del rows
+        return StackedGradients(self, flat, fixed, towards)
+
+    def outputs(self, flat: Tensor, fixed: Tensors, *, rows: int) -> "StackedOutputs":
+        """Evaluation of K models on instances that they share."""
+        del rows
+        return StackedOutputs(self, self.layout.views(flat), fixed)
 
     def forward(self, views: Tensors, fixed: Tensors, inputs: Tensor, *, training: bool) -> Tensor:
         """Outputs [K, B, ...] of inputs [K, B, ...], with parameters as `layout.views` gives them."""
@@ -49,6 +45,53 @@ class StackedModel:
         return outputs
 
 
+class StackedGradients:
+    """Forward and backward of K models by autograd."""
+
+    def __init__(self, model: StackedModel, flat: Tensor, fixed: Tensors, towards: Tensor) -> None:
+        self._model, self._fixed = model, fixed
+        self._device = str(flat.device)
+        self._views = tuple(view.requires_grad_() for view in model.layout.views(flat))
+        self._towards = model.layout.views(towards)
+        places = dict(zip(model.fixed_names, fixed, strict=True))
+        self._keys = [places[name] for name in _key_names(model.template)]
+
+    def set_keys(self, keys: list[Tensor]) -> None:
+        """Keys [K] int32 of this step, one tensor a dropout layer."""
+        for own, key in zip(self._keys, keys, strict=True):
+            own.copy_(key)
+
+    def run(self, inputs: Tensor, output_gradient: Gradients) -> None:
+        """Write the gradients of a batch [K, B, ...]."""
+        with torch.enable_grad():
+            outputs = class_major(self._model.forward(self._views, self._fixed, inputs, training=True))
+        towards = output_gradient(outputs.detach())
+        with aligned_products(self._device):
+            found = torch.autograd.grad(outputs, self._views, towards, allow_unused=True)
+        for view, gradient in zip(self._towards, found, strict=True):
+            if gradient is not None:
+                view.copy_(gradient)
+
+
+@dataclass(frozen=True, slots=True)
+class StackedOutputs:
+    """Outputs of K models on instances that they share."""
+
+    model: StackedModel
+    views: Tensors
+    fixed: Tensors
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Outputs [K, C, rows] of inputs [rows, ...]."""
+        shared = inputs.unsqueeze(0).expand(len(self.views[0]), *inputs.shape)
+        return class_major(self.model.forward(self.views, self.fixed, shared, training=False))
+
+
+def class_major(outputs: Tensor) -> Tensor:
+    """Outputs [K, B, C] or [K, B] as [K, C, B], C = 1 for the latter."""
+    return outputs.unsqueeze(1) if outputs.ndim == 2 else outputs.mT
+
+
 def fixed_tensors(module: nn.Module) -> dict[str, Tensor]:
     """What of the module is not trained: buffers, and parameters that ask for no gradient."""
     frozen = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
@@ -57,4 +100,18 @@ def fixed_tensors(module: nn.Module) -> dict[str, Tensor]:
 
 def stacked_model(template: nn.Module) -> StackedModel:
     """The batched form of models like `template`, which is kept and must stand on the device."""
-    return StackedModel(template=template, layout=flat_layout(template), fixed_names=tuple(fixed_tensors(template)))
+    return StackedModel(
+        template=template,
+        layout=flat_layout(template),
+        fixed_names=tuple(fixed_tensors(template)),
+        dropouts=len(counted(template)),
+    )
+
+
+def _key_names(template: nn.Module) -> list[str]:
+    """Names of the dropout keys among what is not trained, in the order of the layers."""
+    return [
+        f"{name}.{KEY_NAME}" if name else KEY_NAME
+        for name, part in template.named_modules()
+        if part in set(counted(template))
+    ]

@@ -1,23 +1,20 @@
 """What a model is like, found by running it on a few rows: whether it can be trained together, and if not, why."""
 
-import warnings
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-from workers.dataset import Task
 from workers.errors import LearnerError
+from workers.learners.torch_batched import BatchedModel
+from workers.learners.torch_batching import SEEDS, agree, batched_model
 from workers.learners.torch_data import TorchData, as_inputs
-from workers.learners.torch_losses import training_gradient
 from workers.learners.torch_module import ModuleFactory, built, check_outputs, described, seeded
-from workers.learners.torch_stack import StackedModel, fixed_tensors, stacked_model
+from workers.learners.torch_stack import fixed_tensors
 
 ROWS: Final = 16
 FEWER_ROWS: Final = 5
-SEEDS: Final = (0, 1, 2)
-AGREEMENT: Final = 1e-3
 
 BATCH_NORM: Final = (nn.modules.batchnorm._BatchNorm,)  # noqa: SLF001 - the only name that all its kinds share
 CONVOLUTIONS: Final = (nn.modules.conv._ConvNd,)  # noqa: SLF001 - as above
@@ -32,7 +29,7 @@ class TrialReport:
     """
 
     reason: str
-    stacked: StackedModel | None
+    stacked: BatchedModel | None
     parameters: int
     instance_floats: int
     convolutional: bool
@@ -58,7 +55,8 @@ def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialRepor
     reason = _cannot_stack(factory, inputs)
     stacked = None
     if not reason:
-        stacked, reason = _try_together(factory, inputs, data, rows)
+        labels = data.train_labels.cpu()[rows]
+        stacked, reason = batched_model(factory, inputs, labels, data.task, data.device)
     return TrialReport(
         reason=reason,
         stacked=stacked,
@@ -121,7 +119,9 @@ def _cannot_stack(factory: ModuleFactory, inputs: Tensor) -> str:
     if len({p.dtype for p in trained}) > 1:
         return "its parameters are of several types"
     if any(isinstance(part, BATCH_NORM) for part in module.modules()):
-        return "batch normalisation mixes the rows of a batch (GroupNorm and LayerNorm do not)"
+        return (
+            "batch normalisation mixes the rows of a batch (GroupNorm or LayerNorm in its place would train together)"
+        )
     return _misbehaviour(module, inputs)
 
 
@@ -131,55 +131,15 @@ def _misbehaviour(module: nn.Module, inputs: Tensor) -> str:
         generator_before = torch.get_rng_state()
         outputs = module(inputs)
         if not torch.equal(generator_before, torch.get_rng_state()):
-            return "forward draws random numbers in training (dropout, for one)"
+            return "forward draws random numbers in training by a function (nn.Dropout layers train together)"
         fewer = module(inputs[:FEWER_ROWS])
     after = fixed_tensors(module)
     if any(not _same(tensor, after[name]) for name, tensor in before.items()):
         return "forward changes the model's buffers in training"
-    if not _agree(fewer, outputs[:FEWER_ROWS]):
+    if not agree(fewer, outputs[:FEWER_ROWS]):
         return "an instance's outputs depend on the other instances of its batch"
     return ""
 
 
-def _try_together(
-    factory: ModuleFactory, inputs: Tensor, data: TorchData, rows: Tensor
-) -> tuple[StackedModel | None, str]:
-    """The batched form of the model, if it agrees with models alone."""
-    modules = [factory.build(seed) for seed in SEEDS]
-    model = stacked_model(modules[0])
-    labels = data.train_labels.cpu()[rows].expand(len(SEEDS), -1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            outputs = _forward_and_backward(model, modules, inputs, labels, data.task)
-    except Exception as error:  # noqa: BLE001 - whatever vmap cannot do is a reason to loop, not to fail
-        return None, f"torch.func.vmap cannot batch it ({(str(error).strip() or repr(error)).splitlines()[0][:200]})"
-    with torch.no_grad():
-        alone = torch.stack([module(inputs) for module in modules])
-    if not _agree(alone, outputs):
-        return None, "batched, its outputs are not those of the models alone (it may keep tensors that are no buffers)"
-    return stacked_model(modules[0].to(data.device)), ""
-
-
-def _forward_and_backward(
-    model: StackedModel, modules: list[nn.Module], inputs: Tensor, labels: Tensor, task: Task
-) -> Tensor:
-    state = model.stack(modules, "cpu")
-    views = tuple(view.requires_grad_() for view in model.layout.views(state.flat))
-    outputs = model.forward(views, state.fixed, inputs.expand(len(modules), *inputs.shape), training=True)
-    coefficients = torch.full(labels.shape, 1.0 / labels.shape[1])
-    towards = training_gradient(task, outputs.detach(), labels, coefficients)
-    torch.autograd.grad(outputs, views, towards, allow_unused=True)
-    return outputs.detach()
-
-
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other)
-
-
-def _agree(one: Tensor, other: Tensor) -> bool:
-    """Equal to rounding, relative to the largest; NaN agrees with NaN."""
-    if one.shape != other.shape:
-        return False
-    scale = max(float(one.nan_to_num().abs().max()), 1e-30)
-    return torch.allclose(one / scale, other / scale, rtol=AGREEMENT, atol=AGREEMENT, equal_nan=True)
