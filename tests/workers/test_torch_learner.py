@@ -335,7 +335,7 @@ BITWISE = [name for name in MODELS if name != "convolution"]
 def test_a_row_has_the_same_bits_for_any_k_place_neighbours_and_split(name, drawn):
     model, data, arguments = MODELS[name]
     optimizer = drawn.draw(st.sampled_from(sorted(OPTIMIZERS)))
-    batch = drawn.draw(st.sampled_from([1, 5, 16, 40]))
+    batch = drawn.draw(st.sampled_from([1, 5, 16, 40, 99]))
     ks = drawn.draw(st.lists(st.integers(2, 9), min_size=2, max_size=2, unique=True))
     sizes = drawn.draw(st.lists(st.integers(0, N), min_size=2, max_size=11))
     job = spec(arguments=arguments, optimizer=OptimizerSpec(**OPTIMIZERS[optimizer][0]), batch_size=batch, epochs=2)

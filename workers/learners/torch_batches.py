@@ -112,7 +112,8 @@ class _PaddedStream:
         first = self._number < 0 or self._coefficients[0, 0] == 0
         self._number += 1
         full = len(seen) // size
-        self._rows[:full, :size] = seen[: full * size].reshape(full, size)
+        if full:
+            self._rows[:full, :size] = seen[: full * size].reshape(full, size)
         if full < self._per_epoch:
             self._rows[full, : len(seen) - full * size] = seen[full * size :]
         if self._stream.weights is None and not first:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,13 +10,15 @@ from torch import Tensor
 
 from estimators.arrays import Float32Array, IntArray, SeedArray
 from estimators.seeding import derive_seed
-from workers.learners.torch_alignment import aligned_products
+from workers.learners.torch_batched import BatchedModel
 from workers.learners.torch_batches import ROW_MULTIPLE
 from workers.learners.torch_data import as_inputs
+from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_losses import losses_of, training_gradient
 from workers.learners.torch_module import seeded
 from workers.learners.torch_setting import TrainingSetting
-from workers.learners.torch_stack import StackedModel
+from workers.learners.torch_stack import class_major
+from workers.learners.torch_together import TogetherTrainer
 
 Kept = dict[str, Float32Array]
 
@@ -28,7 +31,7 @@ class TorchWalk:
     """
 
     setting: TrainingSetting
-    model: StackedModel | None
+    model: BatchedModel | None
     together: int
 
     def walk(self, orders: IntArray, seeds: SeedArray, *, rate: float, columns: IntArray) -> Kept:
@@ -47,44 +50,29 @@ class TorchWalk:
                 _keep(kept, rows, position, losses, columns)
         return kept
 
+    @torch.no_grad()
     def _group(
-        self, model: StackedModel, orders: IntArray, seeds: SeedArray, rate: float
+        self, model: BatchedModel, orders: IntArray, seeds: SeedArray, rate: float
     ) -> Iterator[dict[str, Tensor]]:
         """Losses [K, n_test] after each step; every step's batch is filled to a fixed width that has no weight."""
-        data = self.setting.data
-        state = model.stack([self.setting.factory.build(int(seed)) for seed in seeds], data.device)
-        views = tuple(view.requires_grad_() for view in model.layout.views(state.flat))
+        trainer = TogetherTrainer(setting=self.setting, model=model, together=len(orders))
+        data, state = self.setting.data, trainer.fresh(seeds)
+        gradients = torch.zeros_like(state.flat)
+        step = model.gradients(state.flat, state.fixed, gradients, rows=ROW_MULTIPLE)
         coefficients = torch.zeros(len(orders), ROW_MULTIPLE, device=data.device)
         coefficients[:, 0] = 1.0
-        steps = torch.from_numpy(orders).to(data.device)
-        yield self._losses_together(model, views, state.fixed)
-        for step in range(orders.shape[1]):
-            rows = steps[:, step, None].expand(-1, ROW_MULTIPLE)
-            outputs = model.forward(views, state.fixed, as_inputs(data.train_features[rows]), training=True)
-            towards = training_gradient(data.task, outputs.detach(), data.train_labels[rows], coefficients)
-            with aligned_products(data.device):
-                gradients = torch.autograd.grad(outputs, views, towards, allow_unused=True)
-            rates = torch.from_numpy(self._rates(orders[:, step], rate)).to(state.flat)
-            with torch.no_grad():
-                for view, gradient in zip(views, gradients, strict=True):
-                    if gradient is not None:
-                        view.addcmul_(gradient, rates.reshape(-1, *[1] * (view.ndim - 1)), value=-1)
-            yield self._losses_together(model, views, state.fixed)
-
-    @torch.no_grad()
-    def _losses_together(
-        self, model: StackedModel, views: tuple[Tensor, ...], fixed: tuple[Tensor, ...]
-    ) -> dict[str, Tensor]:
-        setting, found = self.setting, list[dict[str, Tensor]]()
-        count, n_test, size = len(views[0]), setting.data.n_test, setting.evaluation_rows
-        for start in range(0, n_test, size):
-            rows = torch.arange(start, start + size, device=setting.data.device).clamp_(max=n_test - 1)
-            features = as_inputs(setting.data.test_features[rows])
-            inputs = features.unsqueeze(0).expand(count, -1, *features.shape[1:])
-            outputs = model.forward(views, fixed, inputs, training=False)
-            labels = setting.data.test_labels[rows].expand(count, -1)
-            found.append(losses_of(setting.kept, setting.data.task, outputs, labels))
-        return {name: torch.cat([part[name] for part in found], dim=1)[:, :n_test] for name in setting.kept}
+        places = torch.from_numpy(orders).to(data.device)
+        yield trainer.losses(state, data.test_features, data.test_labels)
+        for number in range(orders.shape[1]):
+            rows = places[:, number, None].expand(-1, ROW_MULTIPLE).contiguous()
+            labels = data.train_labels[rows]
+            keys = [step_keys(seeds, layer, number, 1)[0] for layer in range(model.dropouts)]
+            step.set_keys([torch.from_numpy(key).to(data.device) for key in keys])
+            towards = partial(training_gradient, data.task, labels=labels, coefficients=coefficients)
+            step.run(as_inputs(data.train_features[rows]), towards)
+            rates = torch.from_numpy(self._rates(orders[:, number], rate)).to(state.flat)
+            state.flat.addcmul_(gradients, rates[:, None], value=-1)
+            yield trainer.losses(state, data.test_features, data.test_labels)
 
     def _alone(self, order: IntArray, seed: int, rate: float) -> Iterator[dict[str, Tensor]]:
         """Losses [1, n_test] after each step."""
@@ -94,10 +82,13 @@ class TorchWalk:
         one = torch.ones(1, device=data.device)
         with seeded(derive_seed("forward", seed), data.device):
             yield self._losses_alone(module)
-            for row, own in zip(order.tolist(), self._rates(order, rate).tolist(), strict=True):
+            rates = self._rates(order, rate).tolist()
+            for number, (row, own) in enumerate(zip(order.tolist(), rates, strict=True)):
                 module.train()
+                for layer in counted(module):
+                    layer.dropout_key.fill_(int(step_keys(np.array([seed], np.uint64), layer.number, number, 1)[0, 0]))
                 rows = slice(row, row + 1)
-                outputs = module(as_inputs(data.train_features[rows]))
+                outputs = class_major(module(as_inputs(data.train_features[rows])).unsqueeze(0))[0]
                 towards = training_gradient(data.task, outputs.detach().clone(), data.train_labels[rows], one)
                 gradients = torch.autograd.grad(outputs, trained, towards, allow_unused=True)
                 with torch.no_grad():
@@ -112,8 +103,8 @@ class TorchWalk:
         setting, found = self.setting, list[dict[str, Tensor]]()
         for start in range(0, setting.data.n_test, setting.evaluation_rows):
             part = slice(start, start + setting.evaluation_rows)
-            outputs = module(as_inputs(setting.data.test_features[part]))
-            found.append(losses_of(setting.kept, setting.data.task, outputs, setting.data.test_labels[part]))
+            outputs = class_major(module(as_inputs(setting.data.test_features[part])).unsqueeze(0))[0]
+            found.append(losses_of(setting.kept, setting.data.task, outputs, setting.data.test_labels[part], {}))
         return {name: torch.cat([part[name] for part in found]).unsqueeze(0) for name in setting.kept}
 
     def _rates(self, rows: IntArray, rate: float) -> Float32Array:
