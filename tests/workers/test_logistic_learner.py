@@ -121,6 +121,79 @@ def test_no_row_depends_on_its_neighbours_or_their_number(classes):
     assert moved.test["cross_entropy"][::-1].tobytes() == together.test["cross_entropy"].tobytes()
 
 
+@pytest.mark.parametrize(("n", "d"), [(60, 30), (333, 30), (600, 12)])
+@pytest.mark.parametrize("probability", [0.5, 0.03])
+def test_groups_of_any_length_give_the_same_bits(n, d, probability):
+    data = classification_data(classes=2, n=n, d=d)
+    learner = logistic_regression_learner(LogisticRegressionSpec(c=0.1), data)
+    members = subsets(40, n, probability=probability)
+    together = learner.retrain(members, None)
+    for k, length in ((0, 1), (39, 1), (5, 4), (39, 7), (25, 20)):
+        part = learner.retrain(members[k - length + 1 : k + 1], None)
+        assert part.test["cross_entropy"][-1].tobytes() == together.test["cross_entropy"][k].tobytes()
+        assert part.train["cross_entropy"][-1].tobytes() == together.train["cross_entropy"][k].tobytes()
+
+
+def test_shared_rows_and_own_rows_end_at_the_same_minimum(monkeypatch):
+    data = classification_data(classes=3, n=120, d=6)
+    members = subsets(8, data.n)
+    learner = logistic_regression_learner(tight(), data)
+    found = []
+    for cost in (0.0, 2.0):
+        monkeypatch.setattr("workers.learners.logistic_objective.SHARED_COST_OF_MORE", cost)
+        found.append(learner.retrain(members, None).test["cross_entropy"])
+    assert found[0].tobytes() != found[1].tobytes()
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_separable_data_with_hardly_any_penalty_reach_the_tolerance(classes):
+    data = classification_data(classes=classes)
+    far = dataclasses.replace(data, train_features=data.train_features + 20.0 * data.train_labels[:, None])
+    spec = LogisticRegressionSpec(c=1e6)
+    row = subsets(1, data.n)
+    found = logistic_regression_learner(spec, far).trained(row, None)
+    coefficients = found["coefficients"][0]
+    features = np.hstack([far.train_features[row[0]], np.ones((row.sum(), 1))])
+    logits = features @ coefficients.T
+    if classes == 2:
+        logits = np.hstack([np.zeros_like(logits), logits])
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    residuals = shifted / shifted.sum(axis=1, keepdims=True) - np.eye(classes)[far.train_labels[row[0]]]
+    gradient = (residuals.T @ features / len(features))[classes == 2 :]
+    gradient[:, :-1] += coefficients[:, :-1] / (1e6 * len(features))
+    assert np.abs(gradient).max() <= spec.gradient_tolerance
+
+
+def test_features_that_are_not_finite_spoil_the_subsets_that_hold_them_alone():
+    data = classification_data(classes=2)
+    spoilt = data.train_features.copy()
+    spoilt[3] = np.nan
+    learner = logistic_regression_learner(LogisticRegressionSpec(), dataclasses.replace(data, train_features=spoilt))
+    row = subsets(1, data.n)
+    row[0, 3] = False
+    expected = logistic_regression_learner(tight(), data).retrain(row, None).test["cross_entropy"]
+    np.testing.assert_allclose(learner.retrain(row, None).test["cross_entropy"], expected, rtol=1e-4, atol=1e-5)
+    row[0, 3] = True
+    with pytest.raises(LearnerError, match="gradient's largest component is nan"):
+        learner.retrain(row, None)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_duplicates_and_constant_columns_change_nothing_that_scikit_learn_does_not(classes):
+    data = classification_data(classes=classes, n=40, d=3)
+    doubled = dataclasses.replace(
+        data,
+        train_features=np.hstack([np.tile(data.train_features, (2, 2)), np.full((80, 1), 5.0)]),
+        train_labels=np.tile(data.train_labels, 2),
+        test_features=np.hstack([np.tile(data.test_features, (1, 2)), np.full((40, 1), 5.0)]),
+    )
+    row = subsets(1, 80)
+    found = logistic_regression_learner(tight(), doubled).retrain(row, None).test["cross_entropy"][0]
+    expected = oracle(doubled, row[0])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * expected.max())
+
+
 @pytest.mark.parametrize(("classes", "d"), [(2, 140), (3, 1100)])
 def test_many_features_take_other_ways_to_the_same_minimum(classes, d):
     data = classification_data(classes=classes, n=40, n_test=20, d=d)

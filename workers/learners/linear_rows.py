@@ -38,9 +38,14 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SharedRows:
-    """features: [rows, D], padded. labels: [rows], sorted. shares: [A or more, rows], 0 outside a subset. count: A."""
+    """All rows, and the weights of A subsets.
+
+    features: [rows, D], padded, and across: the same, [D, rows]. labels: [rows], sorted. shares: [A or more, rows], 0
+    outside a subset. count: A.
+    """
 
     features: AnyArray
+    across: AnyArray
     labels: AnyArray
     shares: AnyArray
     count: int
@@ -51,9 +56,9 @@ class SharedRows:
         flat = padded_to(parameters, models).reshape(models * logits, size)
         total = np.zeros((models * logits, size))
         for start in range(0, len(self.features), length := self._length(logits)):
-            features = self.features[start : start + length]
-            block = fixed_product(flat, features.T).reshape(models, logits, len(features))
-            part = slice(start, start + len(features))
+            part = slice(start, start + length)
+            features = self.features[part]
+            block = fixed_product(flat, self.across[:, part]).reshape(models, logits, len(features))
             found = residuals(block, self.shares[:, part], self.labels[part]).reshape(models * logits, -1)
             for inner in range(0, len(features), BLOCK):
                 total += found[:, inner : inner + BLOCK] @ features[inner : inner + BLOCK]
@@ -62,7 +67,7 @@ class SharedRows:
     def select(self, models: IntArray) -> "SharedRows":
         """See Rows."""
         shares = padded_to(self.shares[models], padded(len(models), ROWS))
-        return SharedRows(self.features, self.labels, shares, len(models))
+        return SharedRows(self.features, self.across, self.labels, shares, len(models))
 
     def _length(self, logits: int) -> int:
         fitting = LOGIT_BYTES // (self.shares.itemsize * len(self.shares) * logits)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, BoolArray, Float32Array, FloatArray, IntArray
 from workers.learners.fixed_products import ROWS, padded, padded_to
 from workers.learners.linear_data import LinearData
 from workers.learners.linear_links import SoftmaxResiduals, logistic_residuals
@@ -70,14 +70,17 @@ class LogisticObjectives:
 class TrainingRows:
     """All training rows as logistic regressions read them: sorted by class, then by identity.
 
-    features: [n, D], D padded, with the intercept's column; for two classes times -1 where the class is 0. labels: [n].
+    features: [n, D], D padded, with the intercept's column; for two classes times -1 where the class is 0; across: the
+    same, [D, n]; single, single_across: both in float32. labels: [n].
     weights: [n]. places: [n], where a training row stands here. penalised: [D] 1 for coefficients, 0 for the
     intercept and the padding. logits: B, 1 for two classes, else C. shareable: all features are finite and of a size
     that float32 squares; else every subset has its own copy in float64, and no other's rows can touch it.
     """
 
     features: FloatArray
-    single: AnyArray
+    across: FloatArray
+    single: Float32Array
+    single_across: Float32Array
     labels: IntArray
     weights: FloatArray
     places: IntArray
@@ -109,11 +112,11 @@ class TrainingRows:
         return padded(m, max(16, 1 << max(0, m.bit_length() - 4)))
 
     def _shared(self, problems: Sequence[Problem], dtype: type[np.floating]) -> SharedRows:
-        features = self.single if dtype == np.float32 else self.features
+        features, across = (self.single, self.single_across) if dtype == np.float32 else (self.features, self.across)
         shares = np.zeros((padded(len(problems), ROWS), len(features)), dtype=dtype)
         for row, problem in zip(shares, problems, strict=False):
             row[self.places[problem.chosen]] = self._shares(problem)
-        return SharedRows(features, self.labels, shares, len(problems))
+        return SharedRows(features, across, self.labels, shares, len(problems))
 
     def _own(self, problems: Sequence[Problem], length: int, dtype: type[np.floating]) -> OwnRows:
         features = np.zeros((len(problems), length, self.features.shape[1]), dtype=dtype)
@@ -141,11 +144,14 @@ def training_rows(data: LinearData, classes: int, *, fit_intercept: bool) -> Tra
         features = features * np.where(labels == 1, 1.0, -1.0)[:, None]
     size, rows = padded(features.shape[1]), padded(len(labels))
     wide = padded_to(np.ascontiguousarray(padded_to(features.T, size).T), rows)
+    single = np.clip(wide, -LARGEST, LARGEST).astype(np.float32)
     places = np.empty(len(order), dtype=np.int64)
     places[order] = np.arange(len(order))
     return TrainingRows(
         features=wide,
-        single=np.clip(wide, -LARGEST, LARGEST).astype(np.float32),
+        across=np.ascontiguousarray(wide.T),
+        single=single,
+        single_across=np.ascontiguousarray(single.T),
         labels=np.append(labels, np.full(rows - len(labels), classes - 1)),
         weights=padded_to(data.weights[order], rows),
         places=places,
