@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["fixtures_server", "fixtures_tracking"]
+pytest_plugins = ["fixtures_server", "fixtures_cloud", "fixtures_tracking"]
 
 
 @pytest.fixture(scope="session")

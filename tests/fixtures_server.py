@@ -15,10 +15,14 @@ QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION
 
 
 class MlflowServer:
-    """Can be killed and started again on the same port. options: more words of the command."""
+    """Can be killed and started again on the same port. options: more words of the command.
 
-    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
+    backend, artifacts: where it keeps runs and files; its own folder unless said.
+    """
+
+    def __init__(self, folder: Path, *options: str, backend: str = "", artifacts: str = "", **environment: str) -> None:
         self.folder, self._options, self._environment = folder, options, environment
+        self._backend, self._destination = backend, artifacts
         folder.mkdir(parents=True, exist_ok=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -39,10 +43,19 @@ class MlflowServer:
 
     def start(self) -> "MlflowServer":
         words = ["server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
-        store = ["--backend-store-uri", f"sqlite:///{self.folder}/server.db", "--artifacts-destination"]
+        backend = self._backend or f"sqlite:///{self.folder}/server.db"
+        store = ["--backend-store-uri", backend, "--artifacts-destination"]
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", *words, *store, str(self.artifacts), *self._options],
+                [
+                    sys.executable,
+                    "-m",
+                    "mlflow",
+                    *words,
+                    *store,
+                    self._destination or str(self.artifacts),
+                    *self._options,
+                ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -1,0 +1,183 @@
+"""One suite for both modes: a folder with SQLite, and a server with PostgreSQL, S3 and accounts. The same job file."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fixtures_cloud import BUCKET, SECRETS, Cloud, why_no_cloud
+
+from orchestrator import load_job, open_result
+from orchestrator.cli import run_command
+
+pytestmark = pytest.mark.timeout(1800)
+
+JOB = """
+name: {name}
+data: {{train: data.py:load}}
+learner: {{kind: function, function: data.py:losses, deterministic: true}}
+campaigns:
+  - {{design: bernoulli, probability: 0.5, retrains: 120}}
+values: [banzhaf]
+store: {{tracking_uri: "{address}"}}
+cluster: {{address: in_process}}
+"""
+CODE = """
+import os, time
+import numpy as np
+from sklearn.datasets import load_breast_cancer
+
+def load():
+    X, y = load_breast_cancer(return_X_y=True)
+    return {"X": X[:40], "y": y[:40], "X_test": X[300:310], "y_test": y[300:310]}
+
+def losses(members, seed, *, folder=None):
+    time.sleep(float(os.environ.get("SECONDS_A_RETRAIN", "0")))
+    centre = (np.sin(np.arange(members.size) + 1.0) * members).sum()
+    return {"cross_entropy": np.abs(np.cos(centre + np.arange(10.0))).astype(np.float32)}
+"""
+
+
+@dataclass
+class Mode:
+    """How a job is written and read in one mode. environment: what commands need."""
+
+    name: str
+    folder: Path
+    address: str
+    environment: dict[str, str]
+    cloud: Cloud | None
+    said: list[str] = field(default_factory=list)
+
+    def job(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir()
+        (folder / "data.py").write_text(CODE, encoding="utf-8")
+        (folder / "job.yaml").write_text(JOB.format(name=name, address=self.address), encoding="utf-8")
+        if self.cloud is None:
+            (folder / "apportion.db").write_bytes((self.folder / "template.db").read_bytes())
+        return folder / "job.yaml"
+
+    def chunk_count(self, job: Path) -> int:
+        if self.cloud is None:
+            return len(list(job.parent.rglob("0*.parquet")))
+        listed = self.cloud.bucket.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return sum(each["Key"].endswith(".parquet") for each in listed)
+
+    def start(self, command: str, job: Path, **more: str) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "orchestrator", command, str(job)]
+        with (job.parent / "log.txt").open("ab") as log:
+            return subprocess.Popen(
+                words, env={**os.environ, **more}, stdout=log, stderr=log, cwd=job.parent, start_new_session=True
+            )
+
+
+@pytest.fixture(params=["folder", pytest.param("server", marks=pytest.mark.slow)])
+def mode(request, tmp_path, template_database, monkeypatch):
+    if request.param == "folder":
+        (tmp_path / "template.db").write_bytes(template_database.read_bytes())
+        yield Mode("folder", tmp_path, "sqlite:///apportion.db", {}, None)
+        return
+    if reason := why_no_cloud():
+        pytest.skip(reason)
+    cloud = request.getfixturevalue("cloud")
+    for name, value in cloud.environment.items():
+        monkeypatch.setenv(name, value)
+    yield Mode("server", tmp_path, cloud.server.address, cloud.environment, cloud)
+
+
+def bits(job: Path) -> tuple[bytes, bytes]:
+    found = open_result(load_job(job)).values("banzhaf")
+    return found.values.tobytes(), found.standard_errors.tobytes()
+
+
+@pytest.fixture(scope="module")
+def wanted(template_database, tmp_path_factory) -> tuple[bytes, bytes]:
+    """The bits of an undisturbed run in a folder."""
+    folder = tmp_path_factory.mktemp("wanted")
+    (folder / "template.db").write_bytes(template_database.read_bytes())
+    job = Mode("folder", folder, "sqlite:///apportion.db", {}, None).job("wanted")
+    assert run_command(["run", str(job)]) == 0
+    return bits(job)
+
+
+def test_a_campaign_is_carried_out_read_extended_and_reported(mode, wanted, capfd):
+    job = mode.job("whole")
+    assert run_command(["run", str(job)]) == 0
+    assert bits(job) == wanted
+    chunks = mode.chunk_count(job)
+    capfd.readouterr()
+    assert run_command(["run", str(job)]) == 0
+    assert "122 of 122 retrains are in the store already" in capfd.readouterr().err
+    assert mode.chunk_count(job) == chunks
+    job.write_text(job.read_text(encoding="utf-8").replace("retrains: 120", "retrains: 150"), encoding="utf-8")
+    assert run_command(["run", str(job)]) == 0
+    assert "122 of 152 retrains are in the store already" in capfd.readouterr().err
+    report = job.parent / "whole-report.html"
+    report.unlink()
+    assert run_command(["report", str(job)]) == 0
+    assert "Banzhaf" in report.read_text(encoding="utf-8")
+    assert run_command(["status", str(job)]) == 0
+    assert "152 of 152 retrains" in capfd.readouterr().out
+    assert run_command(["explain", str(job), "--test", "3"]) == 0
+    assert "proponents" in capfd.readouterr().out
+
+
+def test_a_driver_killed_in_mid_campaign_is_resumed_to_the_same_bits(mode, wanted):
+    job = mode.job("killed")
+    before = mode.chunk_count(job)
+    process = mode.start("run", job, SECONDS_A_RETRAIN="0.05")
+    deadline = time.monotonic() + 120
+    while mode.chunk_count(job) < before + 2:
+        assert process.poll() is None, (job.parent / "log.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(30)
+    stored = mode.chunk_count(job)
+    assert run_command(["resume", str(job)]) == 0
+    assert bits(job) == wanted
+    assert mode.chunk_count(job) > stored
+
+
+def test_no_planted_secret_is_in_what_a_campaign_leaves(mode, capfd):
+    if mode.cloud is None:
+        pytest.skip("a folder has no secrets")
+    job = mode.job("secretive")
+    for command in ("plan", "run", "status", "report", "resume"):
+        assert run_command([command, str(job)]) == 0
+    printed = capfd.readouterr()
+    texts = {"output": (printed.out + printed.err).encode()}
+    texts |= {str(path): path.read_bytes() for path in job.parent.rglob("*") if path.is_file()}
+    texts |= mode.cloud.bucket.objects()
+    texts["database"] = _dump(mode.cloud)
+    assert any(name.endswith(".parquet") for name in texts)
+    assert b"apportion.fingerprint.train" in texts["database"]
+    found = [(name, secret) for name, text in texts.items() for secret in SECRETS if secret.encode() in text]
+    assert not found
+
+
+def _dump(cloud: Cloud) -> bytes:
+    import psycopg
+
+    address = cloud.postgres.address.replace("+psycopg", "")
+    rows: list[object] = []
+    with psycopg.connect(address) as connection:
+        for table in ("experiments", "experiment_tags", "runs", "tags", "params", "metrics", "datasets", "inputs"):
+            rows += connection.execute(psycopg.sql.SQL("select * from {}").format(psycopg.sql.Identifier(table)))
+    return json.dumps(rows, default=str).encode()
+
+
+def test_values_of_both_modes_are_the_same_numbers(mode, wanted, tmp_path):
+    job = mode.job("exported")
+    assert run_command(["run", str(job)]) == 0
+    file = tmp_path / "banzhaf.npz"
+    assert run_command(["values", str(job), "--value", "banzhaf", "-o", str(file)]) == 0
+    with np.load(file, allow_pickle=False) as arrays:
+        assert arrays["values"].tobytes() == wanted[0]

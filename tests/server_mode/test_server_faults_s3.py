@@ -1,0 +1,75 @@
+"""A bucket that answers 503, breaks off and loses replies; a server and a database that die and come back."""
+
+import time
+
+import pytest
+from fixtures_cloud import Faults, make_cloud, why_no_cloud
+from test_both_modes import Mode, bits, wanted  # noqa: F401 - a fixture of that module
+
+from orchestrator.cli import run_command
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(bool(why_no_cloud()), reason=why_no_cloud()),
+]
+
+
+@pytest.fixture
+def own_cloud(tmp_path, monkeypatch):
+    """A cloud that the test may break; `faults` is set before anything is asked of it."""
+    clouds = []
+
+    def made(faults: Faults):
+        making = make_cloud(tmp_path / "cloud", faults)
+        cloud = next(making)
+        clouds.append(making)
+        for name, value in cloud.environment.items():
+            monkeypatch.setenv(name, value)
+        return cloud, Mode("server", tmp_path, cloud.server.address, cloud.environment, cloud)
+
+    yield made
+    for making in clouds:
+        making.close()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_bucket_that_fails_one_request_in_five_costs_nothing(own_cloud, wanted, seed):  # noqa: F811
+    cloud, mode = own_cloud(Faults(slow_down=0.07, reset=0.07, lost_reply=0.06, seed=seed))
+    job = mode.job("faulty")
+    assert run_command(["run", str(job)]) == 0
+    assert bits(job) == wanted
+    done = cloud.proxy.faults.done
+    assert min(done["slow_down"], done["reset"], done["lost_reply"]) > 0, done
+    names = [key.rpartition("/")[2] for key in cloud.bucket.objects() if key.endswith(".parquet")]
+    assert len({name.split("-")[0] for name in names}) == len(names), names
+
+
+@pytest.mark.parametrize("victim", ["server", "postgres"])
+def test_a_server_or_its_database_away_for_60_seconds_costs_neither_rows_nor_metrics(own_cloud, wanted, victim):  # noqa: F811
+    cloud, mode = own_cloud(Faults())
+    job = mode.job("away")
+    process = mode.start("run", job, SECONDS_A_RETRAIN="0.4")
+    deadline = time.monotonic() + 120
+    while mode.chunk_count(job) < 2:
+        assert process.poll() is None, (job.parent / "log.txt").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    dying = cloud.server if victim == "server" else cloud.postgres
+    dying.kill()
+    time.sleep(60)
+    assert process.poll() is None, (job.parent / "log.txt").read_text()
+    dying.start()
+    assert process.wait(240) == 0, (job.parent / "log.txt").read_text()
+    said = (job.parent / "log.txt").read_text()
+    assert "Traceback" not in said
+    assert bits(job) == wanted
+    from mlflow import MlflowClient
+
+    client = MlflowClient(cloud.server.address)
+    runs = client.search_runs([client.get_experiment_by_name("away").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    [campaign] = [run for run in runs if run.data.tags["apportion.kind"] == "campaign"]
+    assert campaign.data.metrics["retrains"] == 122
+    history = client.get_metric_history(campaign.info.run_id, "retrains")
+    assert len({point.step for point in history}) == len(history)
