@@ -1,0 +1,96 @@
+"""C-score: how well models of many sizes do on an instance that they were not trained on, with the sign of a value.
+
+    C_m[i] = - mean of L[k](z_i) over rows k of size m without i,    c_score[i] = mean of C_m[i] over the sizes m
+
+(Jiang, Zhang, Talwar and Mozer, ICML 2021; survey equations 15 and 16, with the instance held out, as the paper has
+it). HIGH = regular, learnt from few others; LOW = atypical or mislabelled (the survey's text has it the other way
+round). With zero-one losses the paper's expected accuracy is 1 + c_score. Needs losses on the training instances.
+
+Sizes count equally however often each was drawn. State: 5 n numbers a size. Standard error: that of each size's mean,
+s / sqrt(K_out), and sqrt(sum of their squares) / sizes for the mean over sizes, since rows of different sizes are
+independent; degrees of freedom by Welch-Satterthwaite. NaN where some size has no row without the instance.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.aggregators.assembling import instance_values
+from estimators.aggregators.held_out_loss import mean_without
+from estimators.aggregators.notes import side_notes
+from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
+from estimators.aggregators.welch import Estimates
+from estimators.arrays import FloatArray, IntArray
+from estimators.designs.protocol import Design
+from estimators.influence import InstanceValues
+from estimators.retrains import EndRows, Retrains
+
+SizeSums = dict[int, SelfSums]
+
+
+@dataclass(frozen=True, slots=True)
+class CScore:
+    """Aggregator of the C-score on `loss`."""
+
+    value: str
+    loss: str
+    design: Design
+    ends: EndRows
+
+    def empty(self) -> SizeSums:
+        """No sizes seen."""
+        return {}
+
+    def update(self, state: SizeSums, retrains: Retrains) -> SizeSums:
+        """Add a block of retrains; raises MissingRows where training losses were not kept."""
+        pivot, sizes = self_pivot(self.ends, self.design.n), retrains.members.sum(axis=1)
+        added = dict(state)
+        for size in np.unique(sizes).tolist():
+            before = added.get(size, no_self_sums(self.design.n))
+            added[size] = add_self_rows(before, retrains.rows(sizes == size), pivot)
+        return added
+
+    def merge(self, a: SizeSums, b: SizeSums) -> SizeSums:
+        """Sums over both."""
+        none = no_self_sums(self.design.n)
+        return {size: merged_self_sums(a.get(size, none), b.get(size, none)) for size in sorted({*a, *b})}
+
+    def finish(self, state: SizeSums) -> InstanceValues:
+        """C-scores [n] with their errors."""
+        n, pivot = self.design.n, self_pivot(self.ends, self.design.n)
+        left = _fewest_without(state, n)
+        profile = [mean_without(state[size], pivot) for size in sorted(state)]
+        return instance_values(
+            _negated_mean(profile, n),
+            value=self.value,
+            loss=self.loss,
+            retrains=sum(sums.rows for sums in state.values()),
+            notes=side_notes(left, "out of"),
+        )
+
+
+def _fewest_without(state: SizeSums, n: int) -> IntArray:
+    """For each instance the rows without it at the size where they are fewest, [n]."""
+    if not state:
+        return np.zeros(n, dtype=np.int64)
+    fewest: IntArray = np.min([sums.rows - sums.counts for sums in state.values()], axis=0)
+    return fewest
+
+
+def _negated_mean(profile: list[Estimates], n: int) -> Estimates:
+    if not profile:
+        return Estimates(np.full(n, np.nan), np.full(n, np.inf), np.zeros(n))
+    sizes = len(profile)
+    variances = np.square([each.standard_errors for each in profile]) / sizes**2  # [sizes, n]
+    degrees = np.array([each.degrees_of_freedom for each in profile])
+    values: FloatArray = -np.mean([each.values for each in profile], axis=0)
+    total = variances.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(total > 0.0, variances / total, 1.0 / sizes)
+        satterthwaite = 1.0 / (shares**2 / degrees).sum(axis=0)
+    known = np.isfinite(values) & np.isfinite(total)
+    return Estimates(
+        values=values,
+        standard_errors=np.where(np.isnan(values), np.inf, np.sqrt(total)),
+        degrees_of_freedom=np.where(known, satterthwaite, 0.0),
+    )
