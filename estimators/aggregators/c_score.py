@@ -8,7 +8,8 @@ round). With zero-one losses the paper's expected accuracy is 1 + c_score. Needs
 
 Sizes count equally however often each was drawn. State: 5 n numbers a size. Standard error: that of each size's mean,
 s / sqrt(K_out), and sqrt(sum of their squares) / sizes for the mean over sizes, since rows of different sizes are
-independent; degrees of freedom by Welch-Satterthwaite. NaN where some size has no row without the instance.
+independent; degrees of freedom by Welch-Satterthwaite. Held-out losses of a size that never varied take the spread of
+all rows of that size. NaN where some size has no row without the instance.
 """
 
 from dataclasses import dataclass
@@ -16,10 +17,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.aggregators.assembling import instance_values
-from estimators.aggregators.held_out_loss import mean_without
 from estimators.aggregators.notes import side_notes
-from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
-from estimators.aggregators.welch import Estimates
+from estimators.aggregators.self_losses import (
+    SelfSums,
+    add_self_rows,
+    merged_self_sums,
+    no_self_sums,
+    own_losses,
+    self_pivot,
+)
+from estimators.aggregators.welch import Estimates, cleared, known_part, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.influence import InstanceValues
@@ -43,6 +50,7 @@ class CScore:
 
     def update(self, state: SizeSums, retrains: Retrains) -> SizeSums:
         """Add a block of retrains; raises MissingRows where training losses were not kept."""
+        own_losses(retrains)  # refuses what is missing or not finite, for the block as a whole
         pivot, sizes = self_pivot(self.ends, self.design.n), retrains.members.sum(axis=1)
         added = dict(state)
         for size in np.unique(sizes).tolist():
@@ -59,7 +67,7 @@ class CScore:
         """C-scores [n] with their errors."""
         n, pivot = self.design.n, self_pivot(self.ends, self.design.n)
         left = _fewest_without(state, n)
-        profile = [mean_without(state[size], pivot) for size in sorted(state)]
+        profile = [_mean_without(state[size], pivot) for size in sorted(state)]
         return instance_values(
             _negated_mean(profile, n),
             value=self.value,
@@ -75,6 +83,18 @@ def _fewest_without(state: SizeSums, n: int) -> IntArray:
         return np.zeros(n, dtype=np.int64)
     fewest: IntArray = np.min([sums.rows - sums.counts for sums in state.values()], axis=0)
     return fewest
+
+
+def _mean_without(state: SelfSums, pivot: FloatArray) -> Estimates:
+    """Mean own loss [n] over the rows of one size without each instance."""
+    left = (state.rows - state.counts).astype(np.float64)
+    sums, squares = state.total - state.sums, state.total_squares - state.squares
+    anywhere = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = sums / left
+        variances = cleared(squares - sums * means, state.total_squares, rows=state.rows) / (left - 1.0)
+        errors = np.sqrt(np.where(variances > 0.0, variances, anywhere) / left)
+    return known_part(means + pivot, errors, left - 1.0, fewest=left)
 
 
 def _negated_mean(profile: list[Estimates], n: int) -> Estimates:

@@ -48,7 +48,7 @@ class HeldOutLoss:
     def finish(self, state: SelfSums) -> InstanceValues:
         """Mean held-out losses [n] with their errors."""
         return instance_values(
-            mean_without(state, self_pivot(self.ends, self.design.n)),
+            _mean_without(state, self_pivot(self.ends, self.design.n)),
             value="held_out_loss",
             loss=self.loss,
             retrains=state.rows,
@@ -56,8 +56,7 @@ class HeldOutLoss:
         )
 
 
-def mean_without(state: SelfSums, pivot: FloatArray) -> Estimates:
-    """Mean own loss [n] over the rows without each instance, with its error and degrees of freedom."""
+def _mean_without(state: SelfSums, pivot: FloatArray) -> Estimates:
     left = (state.rows - state.counts).astype(np.float64)
     sums, squares = state.total - state.sums, state.total_squares - state.squares
     with np.errstate(divide="ignore", invalid="ignore"):

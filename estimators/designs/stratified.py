@@ -108,7 +108,10 @@ class Stratified:
 def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
     by = parameters.by or "size"
     if by == "size":
-        sizes = tuple(dict.fromkeys(sizes_said("stratified", n, parameters, default=DEFAULT_FRACTIONS)))
+        said = sizes_said("stratified", n, parameters, default=DEFAULT_FRACTIONS)
+        if parameters.size is None and parameters.fraction is None:
+            said = tuple(min(size, n - 1) for size in said)  # 0.9 of fewer than 10, rounded up, is all of them
+        sizes = tuple(dict.fromkeys(said))
         checked_sizes("stratified", sizes, n)
         words = f"sizes {', '.join(map(str, sizes))} in turn"
         return Stratified(np.zeros(n, dtype=np.int64), np.array(sizes)[:, None], words, seed)
