@@ -90,6 +90,8 @@ class Campaign:
                 f"the store's retrains are of {len(classes)} numeric classes ({'; '.join(classes)}): "
                 "rows of different ones agree to rounding, not to the bit"
             )
+        if any("stored in float16" in each for each in classes):
+            remarks.append("losses are stored in float16: each is rounded by up to 0.05 %")
         return remarks
 
     def loss_or_default(self, loss: str | None) -> str:

@@ -12,14 +12,15 @@ from estimators.seeding import retrain_seeds
 from estimators.subsets import subset_keys
 from orchestrator.plan import chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
+from workers.chunk_types import Precision
 from workers.errors import LearnerError
 from workers.learner import Learner, Losses
 from workers.smoke import SmokeReport
 
 MOST_PILOT_DRAWS = 32
 SECONDS_PER_PILOT = 5.0
-BYTES_PER_STORED_LOSS = 3.46
-"""Measured: float32 losses, byte-stream-split, zstd 1."""
+BYTES_PER_STORED_LOSS = {"float32": 3.46, "float16": 1.9}
+"""Measured: byte-stream-split, zstd 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,12 @@ class Forecast:
     failure: str = ""
 
 
-def stored_bytes(rows: int, n: int, n_test: int, losses: int, *, train_losses: bool) -> int:
+def stored_bytes(
+    rows: int, n: int, n_test: int, losses: int, *, train_losses: bool, precision: Precision = "float32"
+) -> int:
     """Bytes of `rows` retrains in the store."""
     values = losses * (n_test + (n if train_losses else 0))
-    return int(rows * (values * BYTES_PER_STORED_LOSS + n / 8 + 120))
+    return int(rows * (values * BYTES_PER_STORED_LOSS[precision] + n / 8 + 120))
 
 
 def forecast(prepared: Prepared, report: SmokeReport, workers: int, say: Callable[[str], None]) -> list[Forecast]:
@@ -81,7 +84,9 @@ def _forecast(
     pilot = _pilot(prepared, campaign, learner, report.together)
     losses, train = pilot.test, pilot.train
     rows = campaign.draws + 1 + end_replicates(data.n, deterministic=report.traits.deterministic)
-    size = stored_bytes(1, data.n, data.n_test, len(report.losses), train_losses=bool(train))
+    size = stored_bytes(
+        1, data.n, data.n_test, len(report.losses), train_losses=bool(train), precision=prepared.job.store.precision
+    )
     per_chunk = chunk_rows(
         together=report.together, seconds_per_retrain=pilot.seconds, bytes_per_row=size, rows=rows, workers=workers
     )

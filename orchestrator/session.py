@@ -59,6 +59,7 @@ class Session:
             losses=plan.losses,
             train_losses=plan.losses if plan.train_losses else (),
             keep=self.prepared.job.learner.keep,
+            precision=self.prepared.job.store.precision,
         )
 
 
@@ -163,7 +164,14 @@ def _put_identities(prepared: Prepared, chunks: ChunkStore) -> None:
 
 def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, workers: int) -> PlanFacts:
     data = prepared.loaded.dataset
-    size = stored_bytes(1, data.n, data.n_test, len(report.losses), train_losses=report.train_losses)
+    size = stored_bytes(
+        1,
+        data.n,
+        data.n_test,
+        len(report.losses),
+        train_losses=report.train_losses,
+        precision=prepared.job.store.precision,
+    )
     ends = end_replicates(data.n, deterministic=report.traits.deterministic)
     return PlanFacts(
         campaign=planned.id,

@@ -21,16 +21,18 @@ from workers.chunk_schema import (
     decode_header,
     loss_column,
     loss_columns,
+    loss_type,
     schema_of,
     train_loss_column,
 )
-from workers.chunk_types import Chunk, ChunkHeader, ChunkKeys, ChunkRows, LossRows
+from workers.chunk_types import Chunk, ChunkHeader, ChunkKeys, ChunkRows, LossRows, Precision
 from workers.errors import ChunkError
 
 __all__ = ["chunk_name", "decode", "decode_keys", "decode_losses", "encode", "parse_name"]
 
 MOST_DECODED_BYTES = 2**32
 MOST_ROWS = 10**7
+LARGEST_FLOAT16 = 65504.0
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError)
 
 
@@ -45,8 +47,8 @@ def encode(header: ChunkHeader, rows: ChunkRows) -> bytes:
     check_rows(header, rows)
     failed = np.array([reason is not None for reason in failures_of(rows)], dtype=np.bool_)
     columns = [*row_columns(rows), _fixed_binary(rows.members)]
-    columns += [loss_list(rows.losses[name], failed) for name in header.losses]
-    columns += [loss_list(rows.train_losses[name], failed) for name in header.train_losses]
+    columns += [loss_list(rows.losses[name], failed, header.precision) for name in header.losses]
+    columns += [loss_list(rows.train_losses[name], failed, header.precision) for name in header.train_losses]
     return file_of(header, columns)
 
 
@@ -234,13 +236,22 @@ def _fixed_binary(rows: ByteArray) -> pa.Array:
     )
 
 
-def loss_list(losses: Float32Array, failed: BoolArray) -> pa.Array:
-    """A column of losses [rows, length], nulls in failed rows."""
+def loss_list(losses: Float32Array, failed: BoolArray, precision: Precision = "float32") -> pa.Array:
+    """A column of losses [rows, length], nulls in failed rows; raises ChunkError where float16 cannot hold one."""
     count, length = losses.shape
     nulls = np.repeat(failed, length) if failed.any() else None
-    values = pa.array(np.ascontiguousarray(losses).reshape(-1), mask=nulls)
-    kind = pa.list_(pa.field("element", pa.float32()), length)
+    flat = np.ascontiguousarray(losses).reshape(-1)
+    values = pa.array(_halved(flat) if precision == "float16" else flat, mask=nulls)
+    kind = loss_type(precision, length)
     return pa.FixedSizeListArray.from_arrays(values, type=kind) if count else pa.array([], kind)
+
+
+def _halved(losses: AnyArray) -> AnyArray:
+    """Rounded to the nearest float16: by at most 2^-11 of a loss above 6.1e-5, by at most 3e-8 of a smaller one."""
+    largest = np.abs(losses, where=np.isfinite(losses), out=np.zeros_like(losses)).max(initial=0.0)
+    if largest >= LARGEST_FLOAT16:
+        raise ChunkError(f"a loss of {largest:g} does not fit into float16: keep this job's losses in float32")
+    return losses.astype(np.float16)
 
 
 def _bytes(column: pa.ChunkedArray, width: int) -> ByteArray:
@@ -255,5 +266,5 @@ def losses_of_column(column: pa.ChunkedArray, failed: BoolArray) -> Float32Array
     if values.null_count != int(failed.sum()) * length:
         raise ChunkError(f"{values.null_count} losses are null where {int(failed.sum())} rows of {length} failed")
     flat: AnyArray = values.to_numpy(zero_copy_only=False)
-    losses: Float32Array = flat.reshape(len(column), length)
+    losses: Float32Array = flat.reshape(len(column), length).astype(np.float32, copy=False)
     return losses

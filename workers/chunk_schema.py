@@ -10,7 +10,7 @@ Columns, one row a retrain; what opening a store reads stands together at the fi
     attempts          int32         how often it was tried, from 1
     failure           text or null  why it failed; null = it did not
     members           ceil(n/8)     packed bits, little order; bit i = the i-th identity of the training-set version
-    loss_<name>       n_test float32, in the order of the test-set version; nulls in a failed row
+    loss_<name>       n_test float32 (or float16, format 2), in the order of the test-set version; nulls in a failed row
     train_loss_<name> n float32, where losses on the training instances are kept; nulls in a failed row
 
 The metadata's key `apportion` holds the header as JSON: format_version, kind, campaign, chunk, fingerprints, n,
@@ -25,12 +25,12 @@ header, then the mean over all test instances. The header's `rate` is the learni
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
 from estimators.subsets import KEY_BYTES
-from workers.chunk_types import FORMAT_VERSION, ChunkHeader, Fingerprints
+from workers.chunk_types import FORMAT_VERSION, LATEST_FORMAT, ChunkHeader, ChunkPart, Fingerprints, Precision
 from workers.errors import ChunkError
 
 METADATA_KEY = b"apportion"
@@ -75,8 +75,14 @@ def schema_of(header: ChunkHeader) -> pa.Schema:
         else pa.field("members", pa.binary(packed_length(header.n)), nullable=False),
     ]
     for name, length in loss_columns(header).items():
-        columns.append(pa.field(name, pa.list_(pa.field("element", pa.float32()), length), nullable=False))
+        columns.append(pa.field(name, loss_type(header.precision, length), nullable=False))
     return pa.schema(columns, metadata={METADATA_KEY: encode_header(header)})
+
+
+def loss_type(precision: Precision, length: int) -> pa.DataType:
+    """The type of a row of losses."""
+    element = pa.float16() if precision == "float16" else pa.float32()
+    return pa.list_(pa.field("element", element), length)
 
 
 def order_type(n: int) -> pa.DataType:
@@ -95,6 +101,8 @@ def encode_header(header: ChunkHeader) -> bytes:
     facts = asdict(header)
     if header.kind != "walks":
         del facts["columns"], facts["rate"]
+    if header.format_version == FORMAT_VERSION:  # as format 1 has always written it, to the byte
+        del facts["precision"], facts["parts"]
     return json.dumps(facts, sort_keys=True, ensure_ascii=True).encode()
 
 
@@ -118,9 +126,9 @@ def decode_header(metadata: Mapping[bytes, bytes] | None) -> ChunkHeader:
 def _refuse_newer(version: object) -> None:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise ChunkError(f"its format version is {version!r}, which none is")
-    if version > FORMAT_VERSION:
+    if version > LATEST_FORMAT:
         raise ChunkError(
-            f"written in format {version}, this version of apportion reads up to format {FORMAT_VERSION}: "
+            f"written in format {version}, this version of apportion reads up to format {LATEST_FORMAT}: "
             "install a newer apportion"
         )
 
@@ -129,6 +137,7 @@ def _header(facts: dict[str, Any]) -> ChunkHeader:
     try:
         parts: dict[str, Any] = {**facts, "fingerprints": Fingerprints(**facts["fingerprints"])}
         parts |= {name: tuple(facts.get(name, ())) for name in ("losses", "train_losses", "columns")}
+        parts["parts"] = tuple(ChunkPart(*each) for each in facts.get("parts", ()))
         return ChunkHeader(**parts)
     except (KeyError, TypeError) as error:
         raise ChunkError(f"its header does not have the facts of format {FORMAT_VERSION}") from error
@@ -145,6 +154,10 @@ def _check(header: ChunkHeader) -> None:
         raise ChunkError(
             f"its header is impossible: chunk {header.chunk}, n {header.n}, n_test {header.n_test}, K {header.together}"
         )
+    if (header.precision, header.parts) != ("float32", ()) and header.format_version < LATEST_FORMAT:
+        raise ChunkError("its header has facts that its format does not know")
+    if header.precision not in get_args(Precision):
+        raise ChunkError(f"its losses are {header.precision!r}, which this version of apportion does not know")
     if header.kind not in KINDS:
         raise ChunkError(f"its kind is {header.kind!r}; this version of apportion knows {', '.join(KINDS)}")
     if header.kind == "walks":

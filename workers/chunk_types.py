@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 from estimators.arrays import BoolArray, ByteArray, Float32Array, IntArray, SeedArray
 
 FORMAT_VERSION = 1
+LATEST_FORMAT = 2
+"""Format 2 is written only for what format 1 does not know: losses in float16, and chunks joined to one file."""
+
+Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +32,22 @@ class Fingerprints:
         return tuple(part for part in parts if getattr(self, part) != getattr(other, part))
 
 
+class ChunkPart(NamedTuple):
+    """A chunk that was joined to a larger file: its number, its rows, and the worker that trained it."""
+
+    chunk: int
+    rows: int
+    worker: str
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkHeader:
     """What stands once in a chunk file.
 
     kind: "retrains"; "side" (losses of kept models on the test-set version named); "walks". members bits are positions
     in the training-set version `fingerprints.train`. Of walks alone: columns, the test instances whose losses are kept
-    beside the mean over all, and rate, the learning rate of every step.
+    beside the mean over all, and rate, the learning rate of every step. precision: of losses in the file (in memory
+    they are float32). parts: of a file that several chunks were joined to, whose rows stand in it in this order.
     """
 
     campaign: str
@@ -50,6 +64,8 @@ class ChunkHeader:
     format_version: int = FORMAT_VERSION
     columns: tuple[int, ...] = ()
     rate: float | None = None
+    precision: Precision = "float32"
+    parts: tuple["ChunkPart", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

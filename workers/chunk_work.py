@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from estimators.arrays import Float32Array
-from workers.chunk_types import ChunkHeader, Fingerprints
+from workers.chunk_types import FORMAT_VERSION, LATEST_FORMAT, ChunkHeader, Fingerprints, Precision
 from workers.learner import Learner
 from workers.outcomes import ChunkTask
 
@@ -29,7 +29,8 @@ class ChunkFacts:
     """What stands in the header of every chunk of a campaign.
 
     n: players. losses: names in the order of the plan. train_losses: of those, the ones kept on training instances.
-    keep: the models are kept too, in a file beside each chunk (`workers.model_file`).
+    keep: the models are kept too, in a file beside each chunk (`workers.model_file`). precision: of losses in the file;
+    what is rounded more coarsely than float32 is another numeric class.
     """
 
     campaign: str
@@ -39,6 +40,7 @@ class ChunkFacts:
     losses: tuple[str, ...]
     train_losses: tuple[str, ...] = ()
     keep: bool = False
+    precision: Precision = "float32"
 
     def header(self, task: ChunkTask, *, numeric_class: str, together: int, worker: str) -> ChunkHeader:
         """The header of the file that holds a task's rows."""
@@ -50,10 +52,17 @@ class ChunkFacts:
             n_test=self.n_test,
             losses=self.losses,
             train_losses=self.train_losses,
-            numeric_class=numeric_class,
+            numeric_class=stored_class(numeric_class, self.precision),
             together=together,
             worker=worker,
+            precision=self.precision,
+            format_version=FORMAT_VERSION if self.precision == "float32" else LATEST_FORMAT,
         )
+
+
+def stored_class(numeric_class: str, precision: Precision) -> str:
+    """The numeric class of rows whose losses are stored in `precision`."""
+    return numeric_class if precision == "float32" else f"{numeric_class}, stored in {precision}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def encode_walks(header: ChunkHeader, rows: WalkRows) -> bytes:
             raise ChunkError(f"{name}: {losses.dtype} {losses.shape}, expected float32 {shape}")
         flat = losses.reshape(count, -1)
         check_losses(name, flat, failed)
-        columns.append(loss_list(flat, failed))
+        columns.append(loss_list(flat, failed, header.precision))
     return file_of(header, columns)
 
 

@@ -4,11 +4,11 @@ What is damaged, foreign, of a newer format or of another data set is told by na
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from orchestrator.errors import Problem
 from orchestrator.fingerprint import explain_difference
-from orchestrator.store.row_index import FileId
+from orchestrator.store.row_names import FileId
 from workers.chunk_file import decode, decode_keys, decode_losses
 from workers.chunk_name import parse_name
 from workers.chunk_store import ChunkStore, PartialReads
@@ -45,11 +45,12 @@ class ChunkFiles:
         self.stores = dict(stores)
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
 
-    def listed(self) -> set[FileId]:
-        """Every chunk file there; raises StoreError where a store is not reached."""
+    def listed(self, *, without: Container[str] = ()) -> set[FileId]:
+        """Every chunk file there, but for campaigns `without`; raises StoreError where a store is not reached."""
         return {
             FileId(name, campaign)
             for campaign, store in self.stores.items()
+            if campaign not in without
             for name in store.names()
             if parse_name(name) is not None
         }

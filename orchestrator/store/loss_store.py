@@ -1,13 +1,15 @@
 """All rows of all campaigns on one learner and data set, read from their chunk files.
 
-Opening reads keys only, a few kB a file, whose header, page checksums and rows hash are verified. Every read of losses
-verifies the hash of the whole file. What is
-damaged, foreign, of a newer format or of another data set is refused by name, never skipped.
+Opening reads a campaign's manifest, or keys only, a few kB a file, whose header, page checksums and rows hash are
+verified. Every read of losses verifies the hash of the whole file. What is damaged, foreign, of a newer format or of
+another data set is refused by name, never skipped.
 
-Files appear whole and are never changed, so a reader beside a writer sees what was there at its last `refresh`.
+Files appear whole and are never changed, so a reader beside a writer sees what was there at its last `refresh`. Small
+files may be joined to a large one and removed meanwhile: a reader that misses one finds its rows there.
 Not for several threads at once.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,14 +23,19 @@ from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
 from orchestrator.store.bounded_cache import BoundedCache
 from orchestrator.store.chunk_files import Accept, ChunkFiles, holds_retrains
+from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files, store_facts
+from orchestrator.store.manifest import ManifestFacts, decode_manifest
 from orchestrator.store.row_index import FileFacts, FileId, Place, RowIndex
 from workers.chunk_store import ChunkStore
-from workers.chunk_types import Chunk, ChunkRows, Fingerprints, LossRows
-from workers.errors import ChunkError
+from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints, LossRows
+from workers.errors import ChunkError, StoreError
 
 CACHE_BYTES = 2**28
 _THREADS = 8
 _MOST_PROBLEMS = 20
+_TRIES = 3
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,37 +51,11 @@ class StoredRows:
     failed: BoolArray
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFacts:
-    """Figures of a store. rows: that count, failed among them; repeated: found again in another file.
-
-    seconds: of training, over all files. numeric_classes and together (K): all that occur, sorted.
-    """
-
-    files: int
-    rows: int
-    failed: int
-    repeated: int
-    bytes: int
-    seconds: float
-    numeric_classes: tuple[str, ...]
-    together: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignFiles:
-    """What one campaign wrote: rows, bytes, and seconds of training."""
-
-    rows: int
-    bytes: int
-    seconds: float
-
-
 class LossStore:
     """Rows by name. stores: campaign id -> its chunk store; all must be of `fingerprints`, n and n_test.
 
-    cache_bytes: how much of decoded losses stays in memory. accept: which files are looked at, by their headers;
-    the others are skipped.
+    manifests: campaign id -> its manifest, where one holds. cache_bytes: how much of decoded losses stays in memory.
+    accept: which files are looked at, by their headers; the others are skipped.
     """
 
     def __init__(
@@ -84,31 +65,45 @@ class LossStore:
         *,
         n: int,
         n_test: int,
+        manifests: Mapping[str, str] | None = None,
         cache_bytes: int = CACHE_BYTES,
         accept: Accept = holds_retrains,
     ) -> None:
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
         self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, accept=accept)
+        self._given_manifests = {campaign: name for campaign, name in (manifests or {}).items() if name}
+        self._manifests = dict(self._given_manifests)
+        self._taken = False
         self._index = RowIndex()
         self._skipped: set[FileId] = set()
         self._pending: set[FileId] = set()
         self._decoded: BoundedCache[tuple[FileId, str, bool], LossRows] = BoundedCache(cache_bytes, _bytes_of)
 
-    def refresh(self) -> None:
-        """List the stores and open files not seen yet; files that are gone take their rows with them.
+    def refresh(self, *, listing: bool = False) -> None:
+        """See what is there: open files not seen yet; files that are gone take their rows with them.
 
+        A campaign with a manifest is not listed, unless `listing` (a driver's view, which finds files that are gone).
         Raises StoreRefused naming every file that cannot be of this store, StoreError where a store is not reached.
         """
-        there = self.chunks.listed()
-        if self._known() - there:
-            self._forget()
-        self._pending = there - self._known()
-        self._settle()
+        for left in reversed(range(_TRIES)):
+            self._take_manifests()
+            there = self.chunks.listed(without=() if listing else self._manifests)
+            if self._known(listing=listing) - there:
+                self._forget(manifests=not listing)
+                there = self.chunks.listed(without=() if listing else self._manifests)
+            self._pending = there - self._known(listing=listing)
+            try:
+                self._settle()
+            except StoreError:  # a file that was listed is gone: it was joined to a larger one meanwhile
+                if not left or self.chunks.listed(without=() if listing else self._manifests) == there:
+                    raise
+            else:
+                return
 
     def add(self, campaign: str, name: str) -> None:
         """Note a file that is in the campaign's store now; it is opened when rows are next asked for."""
         file = FileId(name, campaign)
-        if file not in self._known():
+        if file not in self._index.files_one_by_one() and file not in self._skipped:
             self._pending.add(file)
 
     def missing(self, rows: Sequence[RowId]) -> list[int]:
@@ -133,46 +128,39 @@ class LossStore:
             train_losses=np.full((len(rows), self.n), np.nan, dtype=np.float32) if with_train else None,
             failed=np.zeros(len(rows), dtype=np.bool_),
         )
+        try:
+            self._fill(out, rows, loss)
+        except StoreError:  # a file is gone since the last refresh: joined to a larger one, whose rows are the same
+            self._forget(manifests=False)
+            self.refresh(listing=True)
+            self._fill(out, rows, loss)
+        return out
+
+    def _fill(self, out: StoredRows, rows: Sequence[RowId], loss: str) -> None:
         for file, places in self._by_file(rows).items():
             positions, inside = np.array([*places]), np.array([*places.values()])
-            found = self._losses(file, loss, with_train=with_train)
+            found = self._losses(file, loss, with_train=out.train_losses is not None)
             out.members[positions] = unpack(found.members[inside], self.n)
             out.losses[positions] = found.losses[inside]
             out.failed[positions] = found.failed[inside]
             if out.train_losses is not None and found.train_losses is not None:
                 out.train_losses[positions] = found.train_losses[inside]
-        return out
 
     def files_of(self, rows: Sequence[RowId]) -> list[FileId | None]:
         """The file in which each row stands, None where no file has it."""
         self._settle()
-        places = [self._index.place(row) for row in rows]
+        places = self._index.places(list(rows))
         return [None if place is None else place.file for place in places]
 
     def trained_by(self, campaign: str) -> CampaignFiles:
         """Figures of the files that a campaign itself wrote."""
         self._settle()
-        files = {file: facts for file, facts in self._index.files.items() if file.campaign == campaign}
-        return CampaignFiles(
-            rows=sum(facts.rows for facts in files.values()),
-            bytes=sum(facts.bytes for facts in files.values()),
-            seconds=sum(facts.seconds for facts in files.values()),
-        )
+        return campaign_files(self._index, campaign)
 
     def facts(self) -> StoreFacts:
         """Figures of what the store holds."""
         self._settle()
-        files = self._index.files.values()
-        return StoreFacts(
-            files=len(files),
-            rows=len(self._index),
-            failed=len(self._index.failures),
-            repeated=self._index.repeated,
-            bytes=sum(file.bytes for file in files),
-            seconds=sum(file.seconds for file in files),
-            numeric_classes=tuple(sorted({file.numeric_class for file in files})),
-            together=tuple(sorted({file.together for file in files})),
-        )
+        return store_facts(self._index)
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -199,10 +187,23 @@ class LossStore:
         """Where a row stands, None where no file has it."""
         return self._index.place(row)
 
+    def contents(self) -> list[str]:
+        """What the store's rows stand in, one line a manifest or file that none names: equal lines, equal rows."""
+        self._settle()
+        lists = [f"{campaign}/{name}" for campaign, name in self._manifests.items()]
+        return sorted([*lists, *(f"{file.campaign}/{file.name}" for file in self._index.files_one_by_one())])
+
     def stored_rows(self) -> int:
         """Number of rows that count and did not fail."""
         self._settle()
         return len(self._index) - len(self._index.failures)
+
+    def keys(self, file: FileId) -> ChunkKeys:
+        """A file's header and which rows it holds; raises StoreRefused where it is damaged or foreign."""
+        keys, _, problems = self.chunks.opened(file)
+        if keys is None or problems:
+            raise StoreRefused(problems or f"{file.name} holds no retrains")
+        return keys
 
     def chunk(self, file: FileId) -> Chunk:
         """A file's header and rows; raises StoreRefused where it is damaged."""
@@ -212,24 +213,43 @@ class LossStore:
             raise StoreRefused([self.chunks.problem(file, error)]) from error
 
     def counting(self, file: FileId, rows: ChunkRows) -> BoolArray:
-        """Which rows [rows] of a file count and did not fail: those that no other file holds in their place."""
-        ids = map(RowId, rows.keys, rows.replicates.tolist())
-        places = enumerate(ids)
-        failed = self._index.failures
-        return np.array([self._index.place(row) == (file, place) and row not in failed for place, row in places])
+        """Which rows [rows] of a file count, failures too: those that no other file holds in their place."""
+        places = self._index.places(list(map(RowId, rows.keys, rows.replicates.tolist())))
+        return np.array([there == (file, row) for row, there in enumerate(places)], dtype=np.bool_)
 
     def verify(self) -> list[Problem]:
         """Read every file whole; what is damaged, foreign or gone, by name. Nothing is changed."""
         files = sorted(self.chunks.listed())
         return [problem for file in files for problem in self.chunks.opened(file, whole=True)[2]]
 
-    def _known(self) -> set[FileId]:
-        return {*self._index.files, *self._skipped}
+    def _known(self, *, listing: bool) -> set[FileId]:
+        """Files whose rows are known; listing: those of manifests too."""
+        return {*(self._index.files if listing else self._index.files_one_by_one()), *self._skipped}
 
-    def _forget(self) -> None:
+    def _forget(self, *, manifests: bool) -> None:
+        """Begin anew; manifests: those are taken again, else every file is opened."""
         self._index = RowIndex()
         self._skipped = set()
+        self._manifests = dict(self._given_manifests) if manifests else {}
+        self._taken = False
         self._decoded.clear()
+
+    def _take_manifests(self) -> None:
+        """Read the manifests; one that is damaged, or of something else, is passed over, and its campaign listed."""
+        if self._taken:
+            return
+        for campaign, name in list(self._manifests.items()):
+            try:
+                facts, table = decode_manifest(name, self.chunks.stores[campaign].get(name))
+            except (ChunkError, StoreError) as error:
+                log.warning("the chunks of %s are listed one by one: %s", campaign, str(error).partition("\n")[0])
+                del self._manifests[campaign]
+                continue
+            if facts == ManifestFacts(campaign, self.fingerprints, self.n, self.n_test):
+                self._index.add_table(table)
+            else:
+                del self._manifests[campaign]
+        self._taken = True
 
     def _settle(self) -> None:
         """Open the files that are noted."""
@@ -253,8 +273,8 @@ class LossStore:
     def _by_file(self, rows: Iterable[RowId]) -> dict[FileId, dict[int, int]]:
         """For each file the positions asked -> rows in the file; files in the order in which they are first needed."""
         found: dict[FileId, dict[int, int]] = defaultdict(dict)
-        for position, row in enumerate(rows):
-            place = self._index.place(row)
+        rows = list(rows)
+        for position, (row, place) in enumerate(zip(rows, self._index.places(rows), strict=True)):
             if place is None:
                 raise StoreRefused(
                     f"retrain {row.key.hex()}, replicate {row.replicate}, is not in the store",

@@ -28,7 +28,8 @@ from orchestrator.store.cached_rows import (
 )
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.row_index import FileId
-from workers.chunk_types import Chunk
+from workers.chunk_file import failures_of
+from workers.chunk_types import Chunk, ChunkPart
 
 _TRIES = 3
 _ROWS_A_BLOCK = 4096
@@ -64,8 +65,8 @@ def cached_rows(store: LossStore, folder: Path) -> CachedRows:
 def state_of(store: LossStore) -> str:
     """A hash of what the store holds: its chunk files by campaign and name, and what they are of."""
     hasher = hashlib.sha256(f"{CACHE_VERSION} {store.n} {store.n_test} {store.fingerprints}".encode())
-    for file in sorted(store.files()):
-        hasher.update(f"{file.campaign}/{file.name}\n".encode())
+    for line in store.contents():
+        hasher.update(f"{line}\n".encode())
     return hasher.hexdigest()
 
 
@@ -162,11 +163,17 @@ class _Builder:
         into["replicates"][block], into["sizes"][block] = rows.replicates[keep], rows.sizes[keep]
         into["attempts"][block], into["seeds"][block] = rows.attempts[keep], rows.seeds[keep]
         into["seconds"][block] = rows.seconds[keep]
-        into["file"][block], into["chunk"][block] = place, chunk.header.chunk
-        into["worker"][block] = self._workers.setdefault(chunk.header.worker, len(self._workers))
+        into["file"][block] = place
+        header = chunk.header
+        parts = header.parts or (ChunkPart(header.chunk, len(rows.keys), header.worker),)
+        lengths = [part.rows for part in parts]
+        workers = [self._workers.setdefault(part.worker, len(self._workers)) for part in parts]
+        into["chunk"][block] = np.repeat([part.chunk for part in parts], lengths)[keep]
+        into["worker"][block] = np.repeat(workers, lengths)[keep]
 
     def _chunks(self) -> Iterator[tuple[Chunk, BoolArray]]:
         """Each file with which of its rows count: stored, and not found in a file that goes before it."""
         for file in self._files:
             chunk = self._store.chunk(FileId(file.name, file.campaign))
-            yield chunk, self._store.counting(file, chunk.rows)
+            stored = np.array([reason is None for reason in failures_of(chunk.rows)], dtype=np.bool_)
+            yield chunk, self._store.counting(file, chunk.rows) & stored

@@ -196,10 +196,10 @@ def test_every_flipped_bit_is_found_before_a_loss_is_used(folder):
 
 def test_a_newer_format_is_refused_naming_both_and_touching_nothing(folder, monkeypatch):
     with monkeypatch.context() as newer:
-        newer.setattr("workers.chunk_schema.FORMAT_VERSION", 2)
-        put_example(folder, format_version=2)
+        newer.setattr("workers.chunk_schema.LATEST_FORMAT", 3)
+        put_example(folder, format_version=3)
     before = folder.names()
-    with pytest.raises(StoreRefused, match=r"format 2.*up to format 1"):
+    with pytest.raises(StoreRefused, match=r"format 3.*up to format 2"):
         opened(folder)
     assert folder.names() == before
 

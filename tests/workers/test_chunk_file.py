@@ -202,8 +202,8 @@ def with_header(content: bytes, **facts) -> bytes:
 
 def test_a_newer_format_is_refused_naming_both_numbers():
     _, content = named_example()
-    with pytest.raises(ChunkError, match=r"format 2\b.*up to format 1\b.*install a newer apportion"):
-        decode(with_header(content, format_version=2, something_new=True))
+    with pytest.raises(ChunkError, match=r"format 3\b.*up to format 2\b.*install a newer apportion"):
+        decode(with_header(content, format_version=3, something_new=True))
 
 
 @pytest.mark.parametrize(
