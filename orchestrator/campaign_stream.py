@@ -3,24 +3,27 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
 from orchestrator.driver.dispatch import carry_out
 from orchestrator.driver.driver_state import Policy
 from orchestrator.driver.pool import Pool
-from orchestrator.driver.recorder import Progress
-from orchestrator.errors import Interrupted
+from orchestrator.errors import BudgetSpent, Interrupted
 from orchestrator.jobs.job import UntilBudget
 from orchestrator.monitor import Monitor
 from orchestrator.phases import Phases
+from orchestrator.pilot import stored_bytes
+from orchestrator.placement import workers_that_fit
 from orchestrator.plan import RowId
-from orchestrator.progress import Screen
+from orchestrator.progress import ProgressLine, Screen
 from orchestrator.recording import CampaignRecorder, Tally
 from orchestrator.results import DRAWS_TAG, RETRAINS_TAG
 from orchestrator.session import OpenCampaign, Session, with_draws
 from orchestrator.signals import StopRequest
+from orchestrator.spending import Meter, amount_words, spent_before
 from orchestrator.stops import until_stops
-from workers.outcomes import ChunkTask, Failure, Receipt
+from orchestrator.stream_recorder import Leg, StreamRecorder
+from workers.outcomes import ChunkTask
 from workers.smoke import SmokeReport
 
 
@@ -30,56 +33,6 @@ class CampaignOutcome:
 
     opened: OpenCampaign
     recorder: CampaignRecorder
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """One campaign's share of a stream: the rows to train, among its first `draws` draws."""
-
-    opened: OpenCampaign
-    recorder: CampaignRecorder
-    missing: set[RowId]
-    draws: int
-
-
-class StreamRecorder:
-    """Gives each outcome to the campaign whose chunk it is, and ends a campaign with its last one."""
-
-    def __init__(self, legs: Sequence[Leg], *, ending: bool) -> None:
-        self._recorders = {leg.opened.planned.id: leg.recorder for leg in legs}
-        self._left = {leg.opened.planned.id: len(leg.missing) for leg in legs}
-        self._ending = ending
-        self._begun: list[str] = []
-
-    def begin(self, campaign: str) -> None:
-        """The campaign's turn has come."""
-        self._recorders[campaign].begin()
-        self._begun.append(campaign)
-        self._count(campaign, 0)
-
-    def stored(self, task: ChunkTask, receipt: Receipt) -> None:
-        """A chunk is in the store."""
-        self._recorders[task.campaign].stored(task, receipt)
-        self._count(task.campaign, receipt.rows)
-
-    def failed(self, task: ChunkTask, failure: Failure, attempts: int) -> None:
-        """The one row of `task` has failed for good."""
-        self._recorders[task.campaign].failed(task, failure, attempts)
-        self._count(task.campaign, task.rows)
-
-    def tick(self, progress: Progress) -> None:
-        """Progress of the campaign that is to end next; metrics of all that are under way."""
-        for place, campaign in enumerate(self._begun):
-            if place == 0:
-                self._recorders[campaign].show(progress.note)
-            self._recorders[campaign].note_metrics()
-
-    def _count(self, campaign: str, rows: int) -> None:
-        self._left[campaign] -= rows
-        if self._left[campaign] <= 0 and campaign in self._begun:
-            self._begun.remove(campaign)
-            if self._ending:
-                self._recorders[campaign].finish()
 
 
 class CampaignStream:
@@ -101,6 +54,7 @@ class CampaignStream:
         self.session = session
         self._pool, self._report, self._screen, self._stopping = pool, report, screen, stopping
         self._phases = phases
+        self._meter: Meter | None = None
 
     def carry_out(self) -> list[CampaignOutcome]:
         """All campaigns in the job's order; those of a fixed budget that follow each other in one stream."""
@@ -144,30 +98,80 @@ class CampaignStream:
         rows = opened.campaign.plan.row_ids(draws)
         return {rows[place] for place in self.session.store.missing(rows)}
 
+    def meter(self) -> Meter:
+        """What the job has spent; made when the first chunk has to be trained, since it asks the learner's smoke."""
+        if self._meter is None:
+            session, report = self.session, self._report()
+            data, job = session.prepared.loaded.dataset, session.prepared.job
+            files = [session.store.trained_by(opened.planned.id) for opened in session.campaigns]
+            before = spent_before(
+                session.tracker.latest_metrics(session.parent.run_id),
+                retrains=sum(each.rows for each in files),
+                size=sum(each.bytes for each in files),
+            )
+            self._meter = Meter(
+                job,
+                before,
+                seconds=report.seconds_per_retrain,
+                bytes_per_retrain=stored_bytes(
+                    1, data.n, data.n_test, len(report.losses), train_losses=report.train_losses
+                ),
+                workers=workers_that_fit(job),
+            )
+        return self._meter
+
     def _train(self, legs: Sequence[Leg], *, ending: bool) -> None:
-        recorder = StreamRecorder(legs, ending=ending)
-        if not any(leg.missing for leg in legs):
-            for leg in legs:
-                recorder.begin(leg.opened.planned.id)
-            return
-        summary = carry_out(
-            _tasks(legs, recorder),
-            self._pool(),
-            recorder,
-            policy=Policy(time_limit=max(self._time_limit(leg.opened) for leg in legs if leg.missing)),
-            clock=time.monotonic,
-            stopping=self._asked_to_stop,
-            phases=self._phases,
-        )
-        self.session.lease.check()
-        if summary.interrupted:
-            lines = [leg.recorder.line() for leg in legs]
-            line = next((line for line in lines if line.done < line.planned), lines[-1])
+        journal = self.session.journal.of(self.session.parent.run_id)
+        recorder = StreamRecorder(legs, self.meter, journal, ending=ending)
+        tasks = self._tasks(legs, recorder)
+        first = next(tasks, None)
+        summary = None
+        if first is not None:
+            self.meter().look(0)
+            summary = carry_out(
+                chain([first], tasks),
+                self._pool(),
+                recorder,
+                policy=Policy(time_limit=max(self._time_limit(leg.opened) for leg in legs if leg.missing)),
+                clock=time.monotonic,
+                stopping=self._asked_to_stop,
+                phases=self._phases,
+            )
+            self.session.lease.check()
+            recorder.pause()
+        if summary is not None and summary.interrupted:
+            line = _unfinished(legs)
             raise Interrupted(
                 f"stopped after {line.done:,} of {line.planned:,} retrains of {line.campaign}",
                 signal_number=self._stopping.signal_number,
                 mend=f"go on: apportion resume {self.session.prepared.job.origin.path or 'JOB'}",
             )
+        self._refuse_to_overspend(legs)
+
+    def _tasks(self, legs: Sequence[Leg], recorder: StreamRecorder) -> Iterator[ChunkTask]:
+        for leg in legs:
+            recorder.begin(leg.opened.planned.id)
+            if not leg.missing:
+                continue
+            for task in leg.opened.campaign.plan.tasks(leg.missing, leg.draws):
+                if not self.meter().room_for(task.rows):
+                    return
+                yield task
+
+    def _refuse_to_overspend(self, legs: Sequence[Leg]) -> None:
+        over = None if self._meter is None else self._meter.over
+        if over is None:
+            return
+        line = _unfinished(legs)
+        path = self.session.prepared.job.origin.path or "JOB"
+        spent, most, then = (amount_words(over.limit, amount) for amount in (over.spent, over.most, over.then))
+        raise BudgetSpent(
+            f"stopped before the budget is overspent: {spent} of {most} are spent, and the next chunk would make it "
+            f"{then}; {line.done:,} of {line.planned:,} retrains of {line.campaign} are stored",
+            where=self.session.prepared.job.origin.where("budget", over.limit),
+            mend=f"raise budget.{over.limit} and go on: apportion resume {path}; or look at what there is: "
+            f"apportion report {path}",
+        )
 
     def _asked_to_stop(self) -> int:
         return 2 if self.session.lease.lost() else self._stopping()
@@ -201,7 +205,7 @@ class CampaignStream:
         return CampaignOutcome(with_draws(opened, draws), recorder)
 
 
-def _tasks(legs: Sequence[Leg], recorder: StreamRecorder) -> Iterator[ChunkTask]:
-    for leg in legs:
-        recorder.begin(leg.opened.planned.id)
-        yield from leg.opened.campaign.plan.tasks(leg.missing, leg.draws)
+def _unfinished(legs: Sequence[Leg]) -> ProgressLine:
+    """The first campaign of a stream that is not finished, or the last."""
+    lines = [leg.recorder.line() for leg in legs]
+    return next((line for line in lines if line.done < line.planned), lines[-1])

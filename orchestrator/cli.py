@@ -1,7 +1,7 @@
 """The command `apportion`: parse, call, print. Every command ends with the next thing to try.
 
 Exit codes: 0 done; 1 a bug of ours; 2 the job or the data is wrong; 3 retrains failed beyond the tolerance;
-4 a resource is missing; 5 the store refuses; 130 and 143 interrupted.
+4 a resource is missing; 5 the store refuses; 6 the budget is spent; 130 and 143 interrupted.
 """
 
 import importlib

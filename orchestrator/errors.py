@@ -5,6 +5,7 @@
     |-- FailedRetrains      3  finished, but more retrains failed than the tolerance allows
     |-- ResourceMissing     4  a cluster, tracking server, store or device is missing or refuses
     |-- StoreRefused        5  fingerprint, lease, format or corruption: refused to protect results
+    |-- BudgetSpent         6  stopped in order before the budget was overspent, resumable
     `-- Interrupted         130/143  stopped by a signal, resumable
 
 0 is done; 1 is a bug of ours and shows a traceback. Every message has three parts: where, what, how to mend.
@@ -59,6 +60,12 @@ class StoreRefused(ApportionError):
     """The store refuses, to protect what is in it."""
 
     exit_code = 5
+
+
+class BudgetSpent(ApportionError):
+    """The next chunk would overspend the job's budget; what was trained is stored, `apportion resume` goes on."""
+
+    exit_code = 6
 
 
 class Interrupted(ApportionError):

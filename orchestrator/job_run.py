@@ -9,7 +9,7 @@ from typing import Literal
 from orchestrator.campaign_stream import CampaignOutcome, CampaignStream
 from orchestrator.driver.pool import Pool
 from orchestrator.early_starts import EarlyStarts
-from orchestrator.errors import FailedRetrains, Interrupted, JobError, ResourceMissing
+from orchestrator.errors import BudgetSpent, FailedRetrains, Interrupted, JobError, ResourceMissing
 from orchestrator.jobs.job import Job
 from orchestrator.phases import Phases
 from orchestrator.placement import open_pool, workers_that_fit
@@ -115,7 +115,7 @@ class _Driver:
             result = self._results(outcomes)
             self._refuse_failures(outcomes, result)
             status = "FINISHED"
-        except Interrupted:
+        except (BudgetSpent, Interrupted):
             status = "KILLED"
             raise
         finally:

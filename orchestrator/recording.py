@@ -158,6 +158,8 @@ class CampaignRecorder:
             "failures": float(line.failures),
             "bytes": float(self.tally.bytes),
         }
+        if line.rate > 0:
+            metrics["seconds_left"] = (line.planned - line.done) / line.rate
         for loss, (total, rows) in self.tally.mean_losses.items():
             metrics[metric_name("mean_loss", loss)] = total / rows
         self._journal.metrics(line.done, metrics | self._convergence_metrics(), last=last)

@@ -6,6 +6,7 @@ this machine has not is ResourceMissing (4), raised where nothing else is wrong.
 
 from collections.abc import Callable
 
+from orchestrator.checks.budget import budget_problems
 from orchestrator.checks.campaigns import name_problems, value_problems
 from orchestrator.checks.classes import class_notes
 from orchestrator.checks.designs import campaign_problems, unit_notes
@@ -18,7 +19,7 @@ from orchestrator.jobs.job import Job
 
 def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
     """Check a job, and its data where they are loaded; returns notes for people. Raises JobError, ResourceMissing."""
-    problems = [*name_problems(job), *address_problems(job), *shadowing_problems(job)]
+    problems = [*name_problems(job), *address_problems(job), *budget_problems(job), *shadowing_problems(job)]
     notes = list(job.origin.notes)
     if loaded is not None:
         data = loaded.dataset

@@ -1,15 +1,18 @@
 """`apportion plan`: what a job costs, before anything is spent."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import prepare, smoke
 from orchestrator.progress import Screen, duration
+from orchestrator.spending import Spending, amount_words
 from orchestrator.wording import counted
 
 
@@ -37,7 +40,24 @@ def command(job: Path) -> None:
     free = shutil.disk_usage(loaded.folder).free
     time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"
     click.echo(f"\nall: about {time}, {_size(total)} in the store ({_size(free)} free here)")
+    for line in budget_lines(loaded, forecasts):
+        click.echo(line)
     click.echo(f"\nNext: apportion run {job}")
+
+
+def budget_lines(job: Job, forecasts: Sequence[Forecast]) -> list[str]:
+    """What the whole job would spend of each limit of its budget, and whether it would stop before its end."""
+    hours = sum(each.seconds for each in forecasts) / 3600.0
+    retrains, stored = sum(each.retrains for each in forecasts), sum(each.stored_bytes for each in forecasts)
+    workers = max((each.workers for each in forecasts), default=1)
+    amounts = Spending(hours, hours * workers, retrains, stored).amounts(job)
+    lines = []
+    for name, most in job.budget.limits().items():
+        verdict = "" if amounts[name] <= most else ": it will stop before its end, and `apportion resume` goes on"
+        lines.append(f"budget: {amount_words(name, amounts[name])} of {amount_words(name, most)}{verdict}")
+    if "money" in amounts and job.budget.money is None:
+        lines.append(f"price: {amounts['money']:.3g}, at {job.budget.price_per_hour:g} a worker and hour")
+    return lines
 
 
 def _together(is_together: bool, together: int, reason: str) -> str:  # noqa: FBT001 - a fact to put into words

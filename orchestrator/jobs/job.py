@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, 
 
 from estimators.designs.parameters import NAMES, Parameters, Truncation
 from orchestrator.data.parts import RawData
+from orchestrator.jobs.budget_spec import BudgetSpec
 from orchestrator.jobs.origin import Origin
 from orchestrator.jobs.value_spec import ValueSpec
 from workers.chunk_types import Precision
@@ -179,6 +180,7 @@ class Job(_Section):
     store: StoreSpec = StoreSpec()
     cluster: ClusterSpec = ClusterSpec()
     workers: WorkersSpec = WorkersSpec()
+    budget: BudgetSpec = BudgetSpec()
     report: ReportSpec = ReportSpec()
     tolerance: Annotated[float, Field(ge=0, lt=1)] = 0.001
     folder: Path = Field(default_factory=Path.cwd, exclude=True)

@@ -38,6 +38,7 @@ EXAMPLES = {
     "store": 'store: {tracking_uri: "sqlite:///apportion.db"}',
     "cluster": "cluster: {address: local}",
     "workers": "workers: {cpus: 1, gpus: 0}",
+    "budget": "budget: {hours: 12, money: 40, price_per_hour: 0.8}",
 }
 
 _EXPECTED = {

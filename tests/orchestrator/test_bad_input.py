@@ -197,6 +197,26 @@ JOB_FILES = [
         text("logistic_regression, c: 1.0", "scikit_learn, estimator: sklearn.svm.SVC, keep: true"),
         ("job.yaml:4: learner.keep", "scikit_learn", "execute code", "ridge"),
     ),
+    Bad(
+        "a budget of nothing",
+        whole(JOB + "budget: {hours: 0}\n"),
+        ("job.yaml:12: budget.hours", "above 0"),
+    ),
+    Bad(
+        "a limit misspelt",
+        whole(JOB + "budget: {gpu_hour: 3}\n"),
+        ("job.yaml:12: budget.gpu_hour", "`gpu_hours`", "Keys allowed here"),
+    ),
+    Bad(
+        "money without a price",
+        whole(JOB + "budget: {money: 40}\n"),
+        ("job.yaml:12: budget.money", "40", "price_per_hour"),
+    ),
+    Bad(
+        "GPU hours of workers without GPUs",
+        whole(JOB + "budget: {gpu_hours: 8}\n"),
+        ("job.yaml:12: budget.gpu_hours", "workers.gpus is 0", "hours"),
+    ),
     Bad("a cluster address of no form", text("in_process", "localhost"), ("job.yaml:10", "`localhost`", "HOST:PORT")),
     Bad("1.5 GPUs", text("gpus: 0", "gpus: 1.5"), ("job.yaml:11", "1.5 GPUs")),
     Bad(
