@@ -10,7 +10,8 @@ from sklearn.linear_model import LinearRegression, Ridge
 from workers.errors import LearnerError
 from workers.learner_specs import RidgeSpec
 from workers.learners.linear_data import Gathered
-from workers.learners.ridge import ridge_fit, ridge_learner
+from workers.learners.ridge import ridge_learner
+from workers.learners.ridge_fit import ridge_fit
 
 
 def oracle_losses(data, row, model):

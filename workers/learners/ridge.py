@@ -1,8 +1,9 @@
-"""Ridge regression on many subsets: each one's own normal equations, solved exactly.
+"""Ridge regression on many subsets together, each exactly; linear regression where alpha is 0.
 
 Minimises sum_i w_i (y_i - b0 - x_i b)^2 + alpha ||b||^2 over the members, the intercept b0 not penalised:
-scikit-learn's `Ridge`. Hoerl & Kennard, Technometrics 1970, equation (2.1), on data centred by the members' weighted
-means.
+scikit-learn's `Ridge`. Three ways, chosen by shapes: subsets that lack a few instances are updates of D's solution
+(`ridge_downdates`: leave-one-out in closed form); others have their normal equations from one product for all
+(`ridge_grams`); and where features outnumber members, or figures would be lost, each is solved alone (`ridge_fit`).
 """
 
 import dataclasses
@@ -10,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import linalg
 
 from estimators.arrays import BoolArray, FloatArray, SeedArray
 from workers.dataset import Dataset
@@ -18,25 +18,35 @@ from workers.errors import LearnerError
 from workers.keeping import Models, part_of
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import RidgeSpec
-from workers.learners.linear_data import Gathered, LinearData, linear_data
+from workers.learners.fixed_products import ROWS, fixed_product, padded, padded_to
+from workers.learners.linear_data import LinearData, linear_data
+from workers.learners.ridge_columns import centred_columns
+from workers.learners.ridge_downdates import Downdates, downdates
+from workers.learners.ridge_fit import ridge_fit
+from workers.learners.ridge_grams import Grams
 from workers.losses import kept_losses, regression_losses
 from workers.numeric_class import numpy_class
 
-ARITHMETIC_VERSION: Final = 1
-LEAST_RECIPROCAL_CONDITION: Final = 1e-8
-"""Below it (of the scaled normal equations) a Cholesky solution would be wrong in float32's figures: SVD instead."""
-PREDICTIONS_TOGETHER: Final = 2**17
+ARITHMETIC_VERSION: Final = 2
+PREDICTIONS_TOGETHER: Final = 2**21
+MOST_TOGETHER: Final = 256
+TOLERANCE: Final = 1e-6
+COLUMNS: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class RidgeLearner:
     """K ridge regressions, exact for each subset; a singular design (alpha = 0) gets the solution of least norm.
 
-    The empty subset, and one whose weights are all zero, predicts 0. Row k's bits depend on members[k] alone.
+    The empty subset, and one whose weights are all zero, predicts 0. Row k has the same bits whatever the other rows
+    are; instances outside it move at most a rounding. across: [d, test and training instances], padded.
     """
 
     spec: RidgeSpec
     data: LinearData
+    across: FloatArray
+    downdates: Downdates
+    grams: Grams
     losses: tuple[str, ...]
     together: int
     numeric_class: str
@@ -54,7 +64,7 @@ class RidgeLearner:
     @property
     def traits(self) -> LearnerTraits:
         """What the learner declares of itself."""
-        return LearnerTraits(deterministic=True, membership="gathers", together=True)
+        return LearnerTraits(deterministic=True, membership="masks", together=True, tolerance=TOLERANCE)
 
     def with_together(self, together: int) -> "RidgeLearner":
         """The same learner with another K."""
@@ -67,22 +77,35 @@ class RidgeLearner:
     def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
         """Models of K regressions: `coefficients` [K, d] and `intercepts` [K]."""
         del seeds
-        fits = [ridge_fit(self.data.gathered(row), self.spec) for row in members]
-        coefficients = np.array([own for own, _ in fits]).reshape(len(fits), self.data.features.shape[1])
-        return {"coefficients": coefficients, "intercepts": np.array([intercept for _, intercept in fits])}
+        solutions = np.full((len(members), self.data.features.shape[1] + 1), np.nan)
+        chosen = [self.data.chosen(row) for row in members]
+        lengths = np.array([len(own) for own in chosen])
+        few = np.flatnonzero(self.downdates.serve(lengths))
+        solutions[few] = self.downdates.solutions([chosen[k] for k in few.tolist()])
+        many = np.flatnonzero(np.isnan(solutions[:, 0]) & self.grams.serve(lengths))
+        solutions[many] = self.grams.solutions([chosen[k] for k in many.tolist()])
+        for k in np.flatnonzero(np.isnan(solutions[:, 0])).tolist():
+            solutions[k, :-1], solutions[k, -1] = ridge_fit(self.data.gathered(members[k]), self.spec)
+        return {"coefficients": solutions[:, :-1], "intercepts": solutions[:, -1]}
 
     def losses_of(self, models: Models) -> Losses:
         """Losses of kept models, see `workers.keeping`."""
         coefficients = part_of(models, "coefficients", (None, self.data.features.shape[1]))
         intercepts = part_of(models, "intercepts", (len(coefficients),))
-        predictions = np.empty((len(coefficients), len(self.data.features)))
-        for k, (own, intercept) in enumerate(zip(coefficients, intercepts, strict=True)):
-            predictions[k] = self.data.features @ own + intercept
-        test, train = predictions[:, : self.n_test], predictions[:, self.n_test :]
-        return Losses(
-            test=regression_losses(self.losses, test, self.data.test_labels),
-            train=regression_losses(self.losses, train, self.data.labels) if self.spec.train_losses else None,
-        )
+        flat = padded_to(coefficients, padded(len(coefficients), ROWS), len(self.across))
+        targets = np.concatenate([self.data.test_labels, self.data.labels])
+        kept = len(targets) if self.spec.train_losses else self.n_test
+        losses = {name: np.empty((len(coefficients), kept), dtype=np.float32) for name in self.losses}
+        for start in range(0, kept, COLUMNS):
+            stop = min(start + COLUMNS, kept)
+            predicted = fixed_product(flat, self.across[:, start : start + COLUMNS])[: len(coefficients)]
+            predicted += intercepts[:, None]
+            found = regression_losses(self.losses, predicted[:, : stop - start], targets[start:stop])
+            for name, values in found.items():
+                losses[name][:, start:stop] = values
+        test = {name: values[:, : self.n_test] for name, values in losses.items()}
+        train = {name: values[:, self.n_test :] for name, values in losses.items()}
+        return Losses(test=test, train=train if self.spec.train_losses else None)
 
 
 def ridge_learner(spec: RidgeSpec, data: Dataset, *, together: int | None = None) -> RidgeLearner:
@@ -94,60 +117,16 @@ def ridge_learner(spec: RidgeSpec, data: Dataset, *, together: int | None = None
         )
     asked = spec.together if together is None else together
     flat = linear_data(data, constant_column=False)
-    automatic = max(1, min(256, PREDICTIONS_TOGETHER // len(flat.features)))
+    automatic = max(1, min(MOST_TOGETHER, PREDICTIONS_TOGETHER // len(flat.features)))
+    columns = centred_columns(flat, spec.alpha, fit_intercept=spec.fit_intercept)
+    wide = np.ascontiguousarray(flat.features.T)
     return RidgeLearner(
         spec=spec,
         data=flat,
+        across=padded_to(wide, padded(len(wide)), padded(wide.shape[1])),
+        downdates=downdates(columns),
+        grams=Grams(columns),
         losses=kept_losses(spec.losses, data.task),
         together=automatic if asked == "auto" else asked,
         numeric_class=numpy_class(),
     )
-
-
-def ridge_fit(subset: Gathered, spec: RidgeSpec) -> tuple[FloatArray, float]:
-    """Coefficients [d] and intercept of one ridge regression."""
-    features, targets, weights = subset.features, subset.labels, subset.weights
-    if not len(targets):
-        return np.zeros(features.shape[1]), 0.0
-    shares = weights / weights.sum()
-    centre = shares @ features if spec.fit_intercept else np.zeros(features.shape[1])
-    mean = float(shares @ targets) if spec.fit_intercept else 0.0
-    roots: FloatArray = np.sqrt(weights)
-    coefficients = _solved((features - centre) * roots[:, None], (targets - mean) * roots, spec.alpha)
-    return coefficients, mean - float(centre @ coefficients)
-
-
-def _solved(features: FloatArray, targets: FloatArray, alpha: float) -> FloatArray:
-    """The b [d] that minimises ||targets - features b||^2 + alpha ||b||^2; of several, the one of least norm."""
-    m, d = features.shape
-    if alpha == 0.0:
-        return _least_norm(features, targets)
-    if m >= d:
-        solution = _well_conditioned(features.T @ features, features.T @ targets, alpha)
-        return _least_norm(*_augmented(features, targets, alpha)) if solution is None else solution
-    dual = _well_conditioned(features @ features.T, targets, alpha)
-    return _least_norm(*_augmented(features, targets, alpha)) if dual is None else features.T @ dual
-
-
-def _well_conditioned(gram: FloatArray, right: FloatArray, alpha: float) -> FloatArray | None:
-    """(gram + alpha I)^-1 right by Cholesky, scaled to a unit diagonal; None where that would lose the figures."""
-    gram.flat[:: len(gram) + 1] += alpha
-    scale = 1.0 / np.sqrt(np.diagonal(gram))
-    gram *= scale[:, None] * scale
-    norm = np.abs(gram).sum(axis=0).max()
-    factor, failed = linalg.lapack.dpotrf(gram, lower=1, overwrite_a=1)
-    if failed or linalg.lapack.dpocon(factor, norm, uplo="L")[0] < LEAST_RECIPROCAL_CONDITION:
-        return None
-    solution: FloatArray = linalg.lapack.dpotrs(factor, right * scale, lower=1)[0] * scale
-    return solution
-
-
-def _augmented(features: FloatArray, targets: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray]:
-    """The least-squares problem whose plain solution is the ridge solution."""
-    d = features.shape[1]
-    return np.concatenate([features, np.sqrt(alpha) * np.eye(d)]), np.concatenate([targets, np.zeros(d)])
-
-
-def _least_norm(features: FloatArray, targets: FloatArray) -> FloatArray:
-    solution: FloatArray = np.linalg.lstsq(features, targets, rcond=None)[0].astype(np.float64, copy=False)
-    return solution
