@@ -1,0 +1,1 @@
+"""Gradient estimators: influence from one training trajectory. Importing this does not import torch."""
