@@ -13,8 +13,9 @@ from estimators.influence import Influence, InstanceValues
 from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.errors import FailedRetrains
-from orchestrator.plan import Plan, PlanRows
+from orchestrator.plan import Plan, PlanRows, RowId
 from orchestrator.store.loss_store import LossStore
+from orchestrator.truncated_walks import open_walks
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Campaign:
     def _labelled(
         self, result: Influence | InstanceValues, method: ValueMethod, draws: int
     ) -> Influence | InstanceValues:
-        failed = len(self.store.failed(self.plan.row_ids(draws)))
+        failed = len(self.store.failed(self.row_ids(draws)))
         notes = (*result.notes, *self._remarks(draws))
         if failed:
             notes = (*notes, f"{failed} of {draws} retrains failed and are left out")
@@ -84,6 +85,14 @@ class Campaign:
         remarks = []
         if self.asked is not None and draws < self.asked:
             remarks.append(f"not finished: {draws:,} of {self.asked:,} draws of {self.name} are stored so far")
+        walks = open_walks(self.plan, self.store)
+        if walks is not None:
+            cut, length, gap = walks.gap(draws)
+            remarks.append(
+                f"{cut:,} of {draws // walks.walk_rows:,} walks were truncated ({length:.1f} of {walks.walk_rows:,} "
+                f"prefixes on average) within {walks.rule.bound:.3g} of the mean {walks.loss} of D: what their later "
+                f"instances would have added, {gap:.3g} a walk in all, counts as 0 and may bias values by as much"
+            )
         classes = self.store.facts().numeric_classes
         if len(classes) > 1:
             remarks.append(
@@ -126,19 +135,56 @@ class Campaign:
         )
 
     def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
-        """Draws start..stop-1 in plan order, by blocks of at most 256; units with a failed row are left out."""
-        design, failed = self.plan.design, self._failed_units(start, stop)
-        for rows in self.plan.blocks_of_draws(start, stop):
-            first, count = rows.start - self.plan.ends, len(rows.keys)
-            units = design.units(first, first + count)
-            stored = self._read(rows, loss, with_train=with_train)
-            found = replace(stored, draws=np.arange(first, first + count), units=units)
+        """Draws start..stop-1 in plan order, by blocks of at most 256.
+
+        Units with a failed row are left out, and so are prefixes beyond the stop of a truncated walk.
+        """
+        failed = self._failed_units(start, stop)
+        for rows, draws in self._blocks(start, stop):
+            units = draws // self.plan.design.unit_rows
+            found = replace(self._read(rows, loss, with_train=with_train), draws=draws, units=units)
             yield found.rows(~np.isin(units, failed)) if len(failed) else found
 
+    def row_ids(self, draws: int | None = None) -> list[RowId]:
+        """Row names of the end rows and of the draws in effect (the first `draws`), in plan order, repeats kept."""
+        count = self.plan.draws if draws is None else draws
+        drawn = [row for rows, _ in self._blocks(0, count) for row in rows.ids]
+        return [*self.plan.end_rows().ids, *drawn]
+
+    def missing(self, draws: int | None = None) -> set[RowId]:
+        """Rows in effect that are neither stored nor recorded as failed."""
+        rows = self.row_ids(draws)
+        return {rows[place] for place in self.store.missing(rows)}
+
+    def complete_prefix(self, start: int = 0) -> int:
+        """How many draws from the first on are all in the store, stored or failed, in whole units.
+
+        start: looking on from this draw.
+        """
+        for rows, draws in self._blocks(start, self.plan.draws):
+            missing = self.store.missing(rows.ids)
+            if missing:
+                first = int(draws[missing[0]])
+                return first - first % self.plan.design.unit_rows
+        return self.plan.draws
+
+    def _blocks(self, start: int, stop: int) -> Iterator[tuple[PlanRows, IntArray]]:
+        """Draws start..stop-1 that are in effect, with their numbers, by blocks of at most 256."""
+        walks = open_walks(self.plan, self.store)
+        for rows in self.plan.blocks_of_draws(start, stop):
+            first = rows.start - self.plan.ends
+            draws = np.arange(first, first + len(rows.keys))
+            if walks is None:
+                yield rows, draws
+            else:
+                kept = np.flatnonzero(walks.in_effect(draws))
+                yield rows.part(kept), draws[kept]
+
     def _failed_units(self, start: int, stop: int) -> IntArray:
-        rows = [row for block in self.plan.blocks_of_draws(start, stop) for row in block.ids]
-        failed = np.array(sorted(self.store.failed(rows)), dtype=np.int64)
-        return (failed + start) // self.plan.design.unit_rows
+        blocks = list(self._blocks(start, stop))
+        draws = np.concatenate([draws for _, draws in blocks]) if blocks else np.zeros(0, dtype=np.int64)
+        failed = self.store.failed([row for rows, _ in blocks for row in rows.ids])
+        return draws[sorted(failed)] // self.plan.design.unit_rows
 
     def _read(self, rows: PlanRows, loss: str, *, with_train: bool) -> Retrains:
         """Losses of all rows; those of failed ones are NaN."""

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
 
+from estimators.designs.stopping import truncated_walks
 from orchestrator.driver.dispatch import carry_out
 from orchestrator.driver.driver_state import Policy
 from orchestrator.driver.pool import Pool
 from orchestrator.errors import BudgetSpent, Interrupted
-from orchestrator.jobs.job import UntilBudget
+from orchestrator.jobs.job import Until, UntilBudget
 from orchestrator.monitor import Monitor
 from orchestrator.phases import Phases
 from orchestrator.pilot import stored_bytes
@@ -23,6 +24,7 @@ from orchestrator.signals import StopRequest
 from orchestrator.spending import Meter, amount_words, spent_before
 from orchestrator.stops import until_stops
 from orchestrator.stream_recorder import Leg, StreamRecorder
+from orchestrator.truncated_walks import open_walks
 from workers.outcomes import ChunkTask
 from workers.smoke import SmokeReport
 
@@ -59,24 +61,46 @@ class CampaignStream:
     def carry_out(self) -> list[CampaignOutcome]:
         """All campaigns in the job's order; those of a fixed budget that follow each other in one stream."""
         outcomes: list[CampaignOutcome] = []
-        by_kind = groupby(self.session.campaigns, lambda opened: isinstance(opened.planned.spec.retrains, UntilBudget))
-        for is_until, group in by_kind:
-            outcomes += [self._until(opened) for opened in group] if is_until else self._fixed(list(group))
+        for is_fixed, group in groupby(self.session.campaigns, _is_fixed):
+            together = list(group)
+            outcomes += self._fixed(together) if is_fixed else [self._alone(opened) for opened in together]
         return outcomes
+
+    def _alone(self, opened: OpenCampaign) -> CampaignOutcome:
+        """A campaign whose rows depend on losses seen."""
+        recorder = self._recorder(opened, opened.campaign.missing(opened.planned.draws), set())
+        budget = opened.planned.spec.retrains
+        if isinstance(budget, UntilBudget):
+            return self._until(opened, recorder, budget.until)
+        self._reach(opened, recorder, opened.planned.draws)
+        recorder.finish()
+        return CampaignOutcome(opened, recorder)
+
+    def _reach(self, opened: OpenCampaign, recorder: CampaignRecorder, draws: int) -> None:
+        """Train what the first `draws` draws lack; before walks that stop on losses, v(D) and v(empty)."""
+        campaign = opened.campaign
+        if truncated_walks(campaign.plan.design) is None:
+            self._train([Leg(opened, recorder, campaign.missing(draws), draws)], ending=False)
+            return
+        self._train([Leg(opened, recorder, campaign.missing(0), 0)], ending=False)
+        walks = open_walks(campaign.plan, campaign.store)
+        if walks is not None:
+            self._train([Leg(opened, recorder, campaign.missing(draws), draws, walks)], ending=False)
+        recorder.cut(max(len(set(campaign.row_ids(draws))), recorder.tally.done))
 
     def _fixed(self, group: Sequence[OpenCampaign]) -> list[CampaignOutcome]:
         claimed: set[RowId] = set()
         legs = []
         for opened in group:
             draws = opened.planned.draws
-            missing = self._missing(opened, draws) - claimed
+            missing = opened.campaign.missing(draws) - claimed
             legs.append(Leg(opened, self._recorder(opened, missing, claimed), missing, draws))
             claimed |= missing
         self._train(legs, ending=True)
         return [CampaignOutcome(leg.opened, leg.recorder) for leg in legs]
 
     def _recorder(self, opened: OpenCampaign, missing: set[RowId], claimed: set[RowId]) -> CampaignRecorder:
-        wanted = set(opened.campaign.plan.row_ids(opened.planned.draws))
+        wanted = set(opened.campaign.row_ids(opened.planned.draws))
         spared, shared = len(wanted) - len(missing), len(wanted & claimed)
         self.session.tracker.set_tags(opened.run.run_id, {RETRAINS_TAG: len(wanted)})
         if spared:
@@ -93,10 +117,6 @@ class CampaignStream:
             values=self.session.prepared.values,
             tally=Tally(planned=len(wanted), spared=spared, started=time.monotonic()),
         )
-
-    def _missing(self, opened: OpenCampaign, draws: int) -> set[RowId]:
-        rows = opened.campaign.plan.row_ids(draws)
-        return {rows[place] for place in self.session.store.missing(rows)}
 
     def meter(self) -> Meter:
         """What the job has spent; made when the first chunk has to be trained, since it asks the learner's smoke."""
@@ -151,9 +171,7 @@ class CampaignStream:
     def _tasks(self, legs: Sequence[Leg], recorder: StreamRecorder) -> Iterator[ChunkTask]:
         for leg in legs:
             recorder.begin(leg.opened.planned.id)
-            if not leg.missing:
-                continue
-            for task in leg.opened.campaign.plan.tasks(leg.missing, leg.draws):
+            for task in leg.tasks():
                 if not self.meter().room_for(task.rows):
                     return
                 yield task
@@ -183,14 +201,11 @@ class CampaignStream:
         expected = opened.campaign.plan.facts.chunk_rows * self._report().seconds_per_retrain
         return max(120.0, 20.0 * expected)
 
-    def _until(self, opened: OpenCampaign) -> CampaignOutcome:
-        budget = opened.planned.spec.retrains
-        assert isinstance(budget, UntilBudget), "told apart by the caller"
-        until, monitor = budget.until, None
+    def _until(self, opened: OpenCampaign, recorder: CampaignRecorder, until: Until) -> CampaignOutcome:
         opened.campaign.loss_or_default(until.loss)  # refused before the first retrain, not after the last
-        recorder = self._recorder(opened, self._missing(opened, opened.planned.draws), set())
+        monitor = None
         for draws in until_stops(until, opened.campaign.plan.design.unit_rows):
-            self._train([Leg(opened, recorder, self._missing(opened, draws), draws)], ending=False)
+            self._reach(opened, recorder, draws)
             monitor = monitor or Monitor(opened.campaign, (until.value,), loss=until.loss)
             point = monitor.advance(draws)[0]
             self._screen.say(
@@ -199,7 +214,7 @@ class CampaignStream:
             )
             if point.mean_standard_error < until.below:
                 break
-        recorder.cut(len(set(opened.campaign.plan.row_ids(draws))))
+        recorder.cut(len(set(opened.campaign.row_ids(draws))))
         self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})
         recorder.finish()
         return CampaignOutcome(with_draws(opened, draws), recorder)
@@ -209,3 +224,9 @@ def _unfinished(legs: Sequence[Leg]) -> ProgressLine:
     """The first campaign of a stream that is not finished, or the last."""
     lines = [leg.recorder.line() for leg in legs]
     return next((line for line in lines if line.done < line.planned), lines[-1])
+
+
+def _is_fixed(opened: OpenCampaign) -> bool:
+    """Whether a campaign's rows are known before any is trained."""
+    is_until = isinstance(opened.planned.spec.retrains, UntilBudget)
+    return not is_until and truncated_walks(opened.planned.design) is None

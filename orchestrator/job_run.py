@@ -162,7 +162,7 @@ class _Driver:
     def _refuse_failures(self, outcomes: Sequence[CampaignOutcome], result: JobResult) -> None:
         tolerance = self.session.prepared.job.tolerance
         for outcome in outcomes:
-            rows = list(dict.fromkeys(outcome.opened.campaign.plan.row_ids(outcome.opened.campaign.plan.draws)))
+            rows = list(dict.fromkeys(outcome.opened.campaign.row_ids()))
             failed = self.session.store.failed(rows)
             if len(failed) > tolerance * len(rows):
                 first = next(iter(failed.values()))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from estimators.aggregators.blocks import blocks_of_rows
 from estimators.arrays import AnyArray
 from estimators.evaluation import rank_stability
 from estimators.registry import value_method
@@ -91,24 +92,14 @@ class Monitor:
         self._watched = [_Watched(campaign, value, loss, columns) for value in wanted]
 
     def advance(self, draws: int) -> list[Convergence]:
-        """Take in the draws up to `draws` and return the statistics of each value."""
+        """Take in the whole units of draws up to `draws` and return the statistics of each value."""
+        draws -= draws % self.campaign.plan.design.unit_rows
         if draws > self.draws and self._watched:
-            for block in self.campaign.retrains(self._loss, self.draws, draws):
+            for block in blocks_of_rows(self.campaign.retrains(self._loss, self.draws, draws)):
                 for watched in self._watched:
                     watched.update(block)
         self.draws = max(self.draws, draws)
         return [watched.convergence(self.draws) for watched in self._watched]
-
-
-def complete_prefix(campaign: Campaign, start: int) -> int:
-    """How many draws from the first on are all in the store, stored or failed; looking on from draw `start`."""
-    done = start
-    for rows in campaign.plan.blocks_of_draws(start):
-        missing = campaign.store.missing(rows.ids)
-        if missing:
-            return done + min(missing)
-        done += len(rows.keys)
-    return done
 
 
 def _finite_mean(errors: AnyArray) -> float:

@@ -86,6 +86,10 @@ class PlanRows:
         """Row names, in plan order."""
         return [RowId(key, replicate) for key, replicate in zip(self.keys, self.replicates.tolist(), strict=True)]
 
+    def part(self, kept: IntArray) -> "PlanRows":
+        """Some of the rows; `start` stays that of the block."""
+        return PlanRows(self.start, self.members[kept], tuple(self.keys[k] for k in kept), self.replicates[kept])
+
 
 class Plan:
     """The rows and chunks of one campaign of `draws` draws."""
@@ -199,3 +203,12 @@ def chunk_rows(*, together: int, seconds_per_retrain: float, bytes_per_row: floa
     by_share = rows / (8 * max(workers, 1))
     groups = max(1, int(min(by_time, by_size, max(by_share, 1.0)) / together))
     return groups * together
+
+
+def rows_of_walks(rows: int, walk_rows: int, *, together: int) -> int:
+    """The rows of a chunk as whole walks: as many as come closest, and enough to fill a batch, at most 4 times as many.
+
+    Walks that stop on losses seen go on side by side, so that few of them would train few retrains together.
+    """
+    walks = max(1, round(rows / walk_rows))
+    return walk_rows * max(walks, min(together, 4 * walks))

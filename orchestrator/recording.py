@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.campaign import Campaign
 from orchestrator.driver.recorder import Progress
-from orchestrator.monitor import Convergence, Monitor, complete_prefix
+from orchestrator.monitor import Convergence, Monitor
 from orchestrator.progress import ProgressLine, Screen
 from orchestrator.tracking.journal import RunJournal
 from orchestrator.tracking.metric_points import metric_name
@@ -183,8 +183,7 @@ class CampaignRecorder:
             if self.campaign.store.missing(self.campaign.plan.end_rows().ids):
                 return {}
             self._monitor = Monitor(self.campaign, self._values)
-        prefix = complete_prefix(self.campaign, self._monitor.draws)
-        prefix -= prefix % self.campaign.plan.design.unit_rows
+        prefix = self.campaign.complete_prefix(self._monitor.draws)
         if prefix < self._monitor.draws + self._step:
             return {}
         points = self._monitor.advance(prefix)

@@ -160,7 +160,7 @@ def _learner_words(result: JobResult) -> str:
 
 def _campaign_facts(campaign: Campaign, run: CampaignRun | None) -> CampaignFacts:
     plan, store = campaign.plan, campaign.store
-    rows = list(dict.fromkeys(plan.row_ids()))
+    rows = list(dict.fromkeys(campaign.row_ids()))
     failed = len(store.failed(rows))
     facts = store.trained_by(campaign.id)
     return CampaignFacts(
@@ -200,7 +200,7 @@ def _convergence(campaign: Campaign, values: tuple[str, ...]) -> Iterator[Conver
 
 
 def _failures(campaign: Campaign) -> Iterator[FailureFacts]:
-    rows = list(dict.fromkeys(campaign.plan.row_ids()))
+    rows = list(dict.fromkeys(campaign.row_ids()))
     failed = campaign.store.failed(rows)
     first = {reason: place for place, reason in reversed(failed.items())}
     for reason, count in Counter(failed.values()).most_common():

@@ -10,7 +10,6 @@ from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
 from orchestrator.jobs.job import Job
-from orchestrator.monitor import complete_prefix
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
 from orchestrator.store.chunk_files import Accept, holds_retrains
@@ -195,8 +194,7 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
         has_train_losses=facts.train_losses,
         asked=asked,
     )
-    complete = complete_prefix(campaign, 0)
-    complete -= complete % plan.design.unit_rows
+    complete = campaign.complete_prefix()
     if not complete or store.missing(plan.end_rows().ids):
         raise _nothing_yet(run)
     return replace(campaign, plan=plan.cut(complete))

@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from estimators.arrays import ByteArray
+from estimators.designs.stopping import truncated_walks
 from orchestrator.campaign import Campaign
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
 from orchestrator.pilot import stored_bytes
-from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates
+from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates, rows_of_walks
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
 from orchestrator.store.loss_store import LossStore
@@ -173,6 +174,14 @@ def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, 
         precision=prepared.job.store.precision,
     )
     ends = end_replicates(data.n, deterministic=report.traits.deterministic)
+    walks = truncated_walks(planned.design)
+    rows = chunk_rows(
+        together=report.together,
+        seconds_per_retrain=report.seconds_per_retrain,
+        bytes_per_row=size,
+        rows=planned.draws + ends + 1,
+        workers=workers,
+    )
     return PlanFacts(
         campaign=planned.id,
         design=planned.spec.design,
@@ -181,13 +190,7 @@ def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, 
         learner_seed=prepared.job.learner.seed,
         n=data.n,
         together=report.together,
-        chunk_rows=chunk_rows(
-            together=report.together,
-            seconds_per_retrain=report.seconds_per_retrain,
-            bytes_per_row=size,
-            rows=planned.draws + ends + 1,
-            workers=workers,
-        ),
+        chunk_rows=rows if walks is None else rows_of_walks(rows, walks.walk_rows, together=report.together),
         end_replicates=ends,
         losses=report.losses,
         train_losses=report.train_losses,

@@ -1,7 +1,7 @@
 """The recorder of several campaigns that train in one stream, and of what they spend."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from orchestrator.driver.recorder import Progress
@@ -10,17 +10,30 @@ from orchestrator.recording import SECONDS_BETWEEN_METRICS, CampaignRecorder
 from orchestrator.session import OpenCampaign
 from orchestrator.spending import Meter
 from orchestrator.tracking.journal import RunJournal
+from orchestrator.truncated_walks import TruncatedWalks
 from workers.outcomes import ChunkTask, Failure, Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One campaign's share of a stream: the rows to train, among its first `draws` draws."""
+    """One campaign's share of a stream: the rows to train, among its first `draws` draws.
+
+    walks: of a campaign of truncated walks, which stop before they have trained them all.
+    """
 
     opened: OpenCampaign
     recorder: CampaignRecorder
     missing: set[RowId]
     draws: int
+    walks: TruncatedWalks | None = None
+
+    def tasks(self) -> Iterator[ChunkTask]:
+        """The chunks to train."""
+        if not self.missing:
+            return iter(())
+        if self.walks is not None:
+            return iter(self.walks.tasks(self.draws))
+        return self.opened.campaign.plan.tasks(self.missing, self.draws)
 
 
 class StreamRecorder:
@@ -43,7 +56,7 @@ class StreamRecorder:
     def stored(self, task: ChunkTask, receipt: Receipt) -> None:
         """A chunk is in the store."""
         self._recorders[task.campaign].stored(task, receipt)
-        self._meter().stored(receipt.rows, size=receipt.bytes, seconds=receipt.seconds)
+        self._meter().stored(receipt.rows, size=receipt.bytes, seconds=receipt.seconds, sent=task.rows)
         self._count(task.campaign, receipt.rows)
 
     def failed(self, task: ChunkTask, failure: Failure, attempts: int) -> None:

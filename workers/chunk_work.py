@@ -1,7 +1,7 @@
 """What a worker does for one chunk, apart from what may go wrong on the way: learner in, file out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,9 +69,11 @@ def stored_class(numeric_class: str, precision: Precision) -> str:
 class Made:
     """A chunk's file, what its receipt says of it, and files that have to be stored before it, by name.
 
-    seconds: of training, summed over rows.
+    task: the task as far as it was done; of truncated walks, the rows that were trained. seconds: of training, summed
+    over rows.
     """
 
+    task: ChunkTask
     content: bytes
     header: ChunkHeader
     mean_losses: dict[str, float]
@@ -94,11 +96,15 @@ class Work:
     def groups(self, together: int | None = None) -> Iterator[list[int]]:
         """The rows, `together` at a time; each group's time is noted when the next is asked for."""
         rows, size = self.task.rows, self.together if together is None else together
-        for start in range(0, rows, size):
-            self.group[:] = range(start, min(start + size, rows))
+        return self.timed(list(range(start, min(start + size, rows))) for start in range(0, rows, size))
+
+    def timed(self, groups: Iterable[list[int]]) -> Iterator[list[int]]:
+        """The same groups, each one's time noted when the next is asked for."""
+        for group in groups:
+            self.group[:] = group
             began = time.monotonic()
-            yield list(self.group)
-            self.seconds[self.group] = (time.monotonic() - began) / len(self.group)
+            yield list(group)
+            self.seconds[group] = (time.monotonic() - began) / len(group)
         self.group.clear()
 
     def header(self) -> ChunkHeader:

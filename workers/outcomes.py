@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from estimators.arrays import ByteArray, IntArray, SeedArray
+from workers.prefixes import Prefixes
 
 FailureKind = Literal["exception", "out_of_memory", "non_finite", "wrong_shape", "died", "timeout", "storage"]
 
@@ -40,6 +41,19 @@ class ChunkTask:
             replicates=self.replicates[rows],
             attempt=attempt,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixTask(ChunkTask):
+    """Whole truncated walks over subsets: of its rows, those beyond the walks' stops are not trained."""
+
+    prefixes: Prefixes
+
+    def part(self, rows: list[int], *, attempt: int) -> "PrefixTask":
+        """The task of some of the prefixes, under the same chunk number; the others count as not known."""
+        cut = ChunkTask.part(self, rows, attempt=attempt)
+        assert isinstance(cut, PrefixTask), "replace keeps the class"
+        return replace(cut, prefixes=self.prefixes.part(rows))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from estimators.arrays import BoolArray
+from estimators.designs.stopping import mean_losses as row_means
 from estimators.subsets import unpack
 from workers.chunk_file import encode
 from workers.chunk_types import ChunkHeader, ChunkRows
@@ -11,35 +12,56 @@ from workers.keeping import Models, joined_models, keeper_of
 from workers.learner import Losses
 from workers.loss_checks import non_finite_rows, shape_trouble
 from workers.model_file import encode_models, models_name
+from workers.outcomes import ChunkTask, PrefixTask
+from workers.prefixes import PrefixGroups
 
 
 def retrain_chunk(work: Work) -> Made:
     """The file of a task's retrains. Raises NonFiniteError, WrongShapeError, and what the learner raises."""
-    task, facts = work.task, work.facts
-    members = unpack(task.members, facts.n)
     parts, models = list[Losses](), list[Models]()
+    members = unpack(work.task.members, work.facts.n)
     for group in work.groups():
         losses, kept = _trained(work, members[group], group)
         parts.append(losses)
         models += [kept] if kept is not None else []
+    return _made(work, list(range(work.task.rows)), parts, models)
+
+
+def prefix_chunk(work: Work, task: PrefixTask) -> Made:
+    """The file of as many prefixes of truncated walks as are trained before these stop; errors as `retrain_chunk`."""
+    parts, models, done = list[Losses](), list[Models](), list[int]()
+    members = unpack(task.members, work.facts.n)
+    groups = PrefixGroups(task.prefixes, work.together)
+    for group in work.timed(groups):
+        losses, kept = _trained(work, members[group], group)
+        groups.seen(group, row_means(losses.test[task.prefixes.loss]))
+        parts.append(losses)
+        models += [kept] if kept is not None else []
+        done += group
+    return _made(work, done, parts, models)
+
+
+def _made(work: Work, done: list[int], parts: list[Losses], models: list[Models]) -> Made:
+    """The file of the rows done, in the order in which they were trained."""
+    task, facts = work.task.part(done, attempt=work.task.attempt), work.facts
     test = {name: np.concatenate([part.test[name] for part in parts]) for name in facts.losses}
     train = {name: np.concatenate([(part.train or {})[name] for part in parts]) for name in facts.train_losses}
     wrong = non_finite_rows(test, train, task.keys)
     if wrong:
-        raise NonFiniteError(next(iter(wrong.values())), tuple(wrong))
+        raise NonFiniteError(next(iter(wrong.values())), tuple(done[place] for place in wrong))
     rows = ChunkRows(
         keys=task.keys,
         members=task.members,
         sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
         seeds=task.seeds,
         replicates=task.replicates,
-        seconds=work.seconds,
+        seconds=work.seconds[done],
         attempts=np.full(task.rows, task.attempt, dtype=np.int64),
         losses=test,
         train_losses=train,
     )
     header = work.header()
-    return Made(encode(header, rows), header, mean_losses(test), _models_file(work, header, models))
+    return Made(task, encode(header, rows), header, mean_losses(test), _models_file(task, header, models))
 
 
 def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, Models | None]:
@@ -52,12 +74,11 @@ def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, 
     return _checked(work, keeper.losses_of(models), group), models
 
 
-def _models_file(work: Work, header: ChunkHeader, parts: list[Models]) -> dict[str, bytes]:
+def _models_file(task: ChunkTask, header: ChunkHeader, parts: list[Models]) -> dict[str, bytes]:
     if not parts:
         return {}
-    keys, replicates = work.task.keys, work.task.replicates
-    content = encode_models(header, keys, replicates, joined_models(parts))
-    return {models_name(work.task.chunk, keys, replicates, content): content}
+    content = encode_models(header, task.keys, task.replicates, joined_models(parts))
+    return {models_name(task.chunk, task.keys, task.replicates, content): content}
 
 
 def _checked(work: Work, losses: Losses, group: list[int]) -> Losses:

@@ -50,7 +50,7 @@ def side_chunk(work: Work, task: SideTask, read: Callable[[str], bytes]) -> Made
         failures=task.failures if len(alive) < task.rows else (),
     )
     means = mean_losses({name: each[alive] for name, each in losses.items()}) if alive else {}
-    return Made(encode(header, rows), header, means)
+    return Made(work.task, encode(header, rows), header, means)
 
 
 def side_header(header: ChunkHeader) -> ChunkHeader:

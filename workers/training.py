@@ -14,8 +14,8 @@ from workers.chunk_work import ChunkFacts, Made, NonFiniteError, Work, WrongShap
 from workers.errors import StoreError
 from workers.learner import Learner
 from workers.out_of_memory import is_out_of_memory
-from workers.outcomes import ChunkTask, Failure, FailureKind, Outcome, Receipt, SideTask, WalkTask
-from workers.retraining import retrain_chunk
+from workers.outcomes import ChunkTask, Failure, FailureKind, Outcome, PrefixTask, Receipt, SideTask, WalkTask
+from workers.retraining import prefix_chunk, retrain_chunk
 from workers.side_losses import side_chunk
 from workers.walk_training import walk_chunk
 
@@ -53,7 +53,7 @@ class ChunkTrainer:
         """An outcome, or None where memory was too small for K > 1."""
         group: list[int] = []
         try:
-            return self._stored(task, self._made(task, group), began)
+            return self._stored(self._made(task, group), began)
         except NonFiniteError as error:
             return self._failure(task, began, "non_finite", str(error), error.rows)
         except Exception as error:  # noqa: BLE001 - the worker's edge: an exception is an answer
@@ -68,13 +68,18 @@ class ChunkTrainer:
         return replace(self._done(work, task), seconds=float(work.seconds.sum(dtype=np.float64)))
 
     def _done(self, work: Work, task: ChunkTask) -> Made:
-        if isinstance(task, WalkTask):
-            return walk_chunk(work, task)
-        if isinstance(task, SideTask):
-            return side_chunk(work, task, self._store.get)
-        return retrain_chunk(work)
+        match task:
+            case WalkTask():
+                return walk_chunk(work, task)
+            case SideTask():
+                return side_chunk(work, task, self._store.get)
+            case PrefixTask():
+                return prefix_chunk(work, task)
+            case _:
+                return retrain_chunk(work)
 
-    def _stored(self, task: ChunkTask, made: Made, began: float) -> Receipt:
+    def _stored(self, made: Made, began: float) -> Receipt:
+        task = made.task
         for beside, content in made.before.items():
             self._store.put(beside, content)
         name = chunk_name(task.chunk, task.keys, task.replicates, made.content)

@@ -39,7 +39,7 @@ def walk_chunk(work: Work, task: WalkTask) -> Made:
         losses=found,
     )
     means = {name: float(each[:, -1, -1].mean(dtype=np.float64)) for name, each in found.items()}
-    return Made(encode_walks(header, rows), header, means)
+    return Made(work.task, encode_walks(header, rows), header, means)
 
 
 def walk_header(header: ChunkHeader, task: WalkTask, columns: tuple[int, ...]) -> ChunkHeader:

@@ -85,7 +85,7 @@ def _finished(state: State, event: Finished, policy: Policy, now: float) -> Deci
 
 def _stored(state: State, work: Work, receipt: Receipt) -> Decided:
     state = replace(state, losses_in_a_row=0, storage_failures=0, storage_since=None)
-    return _counted(state, chunks_stored=1, rows_stored=work.task.rows), (Store(work.task, receipt),)
+    return _counted(state, chunks_stored=1, rows_stored=receipt.rows), (Store(work.task, receipt),)
 
 
 def _timeout(failure: Failure, policy: Policy) -> Failure:
