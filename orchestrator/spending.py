@@ -102,7 +102,7 @@ class Meter:
         return True
 
     def stored(self, retrains: int, *, size: float, seconds: float, sent: int | None = None) -> None:
-        """A chunk came back. size: bytes in the store. seconds: of its worker. sent: more retrains, of truncated walks."""
+        """A chunk came back. size: bytes in the store. seconds: of its worker. sent: more rows, of truncated walks."""
         self._in_flight = max(0, self._in_flight - (retrains if sent is None else sent))
         self.spent = replace(self.spent, retrains=self.spent.retrains + retrains, bytes=self.spent.bytes + size)
         if retrains and seconds > 0:
