@@ -19,6 +19,7 @@ from orchestrator.reporting import SECONDS_TAG, make_report
 from orchestrator.results import JobResult
 from orchestrator.session import Session, open_session
 from orchestrator.signals import StopRequest
+from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.addresses import mask_address
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import Tracker
@@ -45,10 +46,11 @@ def run(
     prepare_environment()
     with phases.part("data"):
         prepared = prepare(job, screen.say)
-    report = _smoke_once(prepared, screen, phases)
+    choice = ChoiceOfTogether(prepared, workers_that_fit(job), screen.say)
+    report = _smoke_once(prepared, choice, screen, phases)
     with EarlyStarts(job) as early:
         tracker = _tracker(job, screen, start, report, early, phases)
-        with open_session(prepared, tracker, report, workers_that_fit(job), screen.say) as session:
+        with open_session(prepared, tracker, choice, report, workers_that_fit(job), screen.say) as session:
             return _Driver(session, screen, stopping, report, early, phases).carry_job_out()
 
 
@@ -76,12 +78,16 @@ def _tracker(
     return tracker
 
 
-def _smoke_once(prepared: Prepared, screen: Screen, phases: Phases) -> Callable[[], SmokeReport]:
+def _smoke_once(
+    prepared: Prepared, choice: ChoiceOfTogether, screen: Screen, phases: Phases
+) -> Callable[[], SmokeReport]:
     @cache
     def report() -> SmokeReport:
+        with phases.part("pilot"):
+            chosen = choice.get()
         screen.say("smoke retrain: shapes, determinism, membership ...")
         with phases.part("smoke"):
-            found = smoke(prepared)
+            found = smoke(prepared, together=None if chosen is None else chosen.together)
         for note in found.notes:
             screen.say(f"note: {note}")
         return found

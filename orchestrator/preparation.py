@@ -83,9 +83,12 @@ def user_code(job: Job) -> CodeSnapshot | None:
     return None
 
 
-def smoke(prepared: Prepared) -> SmokeReport:
-    """Train a few retrains in this process and check what the learner declares; raises LearnerError."""
-    learner = prepared.learner()
+def smoke(prepared: Prepared, *, together: int | None = None) -> SmokeReport:
+    """Train a few retrains in this process and check what the learner declares; raises LearnerError.
+
+    together: K, where it was chosen.
+    """
+    learner = prepared.learner(together=together)
     return smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
 
 

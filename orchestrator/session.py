@@ -14,6 +14,7 @@ from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replic
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
 from orchestrator.store.loss_store import LossStore
+from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.inputs import DataInput, data_inputs
 from orchestrator.tracking.journal import Journal
 from orchestrator.tracking.lease import Lease
@@ -66,10 +67,16 @@ class Session:
 
 @contextmanager
 def open_session(
-    prepared: Prepared, tracker: Tracker, report: Callable[[], SmokeReport], workers: int, say: Callable[[str], None]
+    prepared: Prepared,
+    tracker: Tracker,
+    choice: ChoiceOfTogether,
+    report: Callable[[], SmokeReport],
+    workers: int,
+    say: Callable[[str], None],
 ) -> Iterator[Session]:
     """Take the lease and open or make the job's runs and plans.
 
+    choice: of K, which the job's run remembers.
     report: what the learner showed of itself in its smoke retrain, asked for only where a plan has to be made.
     Raises StoreRefused where another driver leads or the store is of other data, learner or code.
     """
@@ -85,6 +92,7 @@ def open_session(
             description=job_description(prepared),
         )
         tracker.put(parent.run_id, "job.yaml", replayable(prepared.job))
+        choice.recall_or_keep(tracker, parent)
         journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
         try:
             runs = [_campaign_run(prepared, tracker, parent, each) for each in prepared.campaigns]

@@ -7,6 +7,7 @@ from workers.errors import DeviceError
 
 CPU_WORKING_SET: Final = 48 * 2**20
 CPU_MOST: Final = 128
+CPU_PILOT_MOST: Final = 256
 CUDA_MOST: Final = 4096
 MEMORY_SHARE: Final = {"cpu": 0.125, "cuda": 0.5}
 FLOAT_BYTES: Final = 4
@@ -76,8 +77,11 @@ def models_together(
     n_evaluated: int,
     device: str,
     memory: int,
+    by_memory_alone: bool = False,
 ) -> int:
     """K, how many models train together: a power of two from shapes and memory alone, never from timing.
+
+    by_memory_alone: the most that a pilot may try.
 
     parameters: of one model. instance_floats: numbers of one instance's input and activations together. batch_rows
     and evaluation_rows: instances a model sees at a time. n_evaluated: losses a retrain returns. memory: the device's
@@ -93,7 +97,9 @@ def models_together(
         COPIES_OF_PARAMETERS * parameters + max(4 * batch_rows, 2 * evaluation_rows) * instance_floats + 2 * n_evaluated
     )
     by_memory = int(MEMORY_SHARE[kind] * memory) // held
-    wanted = min(by_memory, CPU_WORKING_SET // step, CPU_MOST) if kind == "cpu" else min(by_memory, CUDA_MOST)
+    wanted = min(by_memory, CUDA_MOST)
+    if kind == "cpu":
+        wanted = min(by_memory, CPU_PILOT_MOST if by_memory_alone else min(CPU_WORKING_SET // step, CPU_MOST))
     return 1 << max(0, wanted.bit_length() - 1)
 
 

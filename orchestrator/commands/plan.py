@@ -2,18 +2,24 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from orchestrator.errors import ResourceMissing
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
-from orchestrator.preparation import prepare, smoke
+from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen, duration
 from orchestrator.spending import Spending, amount_words
+from orchestrator.together_choice import ChoiceOfTogether
+from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import counted
+from workers.together_pilot import TogetherChoice
 
 
 @click.command(name="plan")
@@ -26,14 +32,17 @@ def command(job: Path) -> None:
     screen = Screen()
     loaded = load_job(job)
     prepared = prepare(loaded, screen.say)
-    report = smoke(prepared)
     workers = workers_that_fit(loaded)
+    choice = _choice(prepared, workers, screen)
+    report = smoke(prepared, together=None if choice is None else choice.together)
     data = prepared.loaded.dataset
     forecasts = forecast(prepared, report, workers, screen.say)
     click.echo(f"{loaded.name}: n = {data.n:,}, n_test = {data.n_test:,}, losses {', '.join(report.losses)}")
     click.echo(
         f"learner: {loaded.learner.kind}, {_together(report.traits.together, report.together, report.traits.reason)}"
     )
+    if choice is not None and choice.sentence():
+        click.echo(f"  rate of training steps against one at a time: {choice.sentence()}")
     for each in forecasts:
         _show(each)
     total = sum(each.stored_bytes for each in forecasts)
@@ -58,6 +67,18 @@ def budget_lines(job: Job, forecasts: Sequence[Forecast]) -> list[str]:
     if "money" in amounts and job.budget.money is None:
         lines.append(f"price: {amounts['money']:.3g}, at {job.budget.price_per_hour:g} a worker and hour")
     return lines
+
+
+def _choice(prepared: Prepared, workers: int, screen: Screen) -> TogetherChoice | None:
+    """K as the job's store remembers it, else as a pilot finds it now."""
+    job, choice = prepared.job, ChoiceOfTogether(prepared, workers, screen.say)
+    prepare_environment()
+    with suppress(ResourceMissing):  # a plan needs no store that answers
+        tracker = Tracker.open(job.store, job.folder, job.name, create=False, say=screen.say)
+        known = None if tracker is None else tracker.find_job_run()
+        if tracker is not None and known is not None:
+            choice.recall(tracker, known)
+    return choice.get()
 
 
 def _together(is_together: bool, together: int, reason: str) -> str:  # noqa: FBT001 - a fact to put into words

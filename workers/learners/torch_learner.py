@@ -17,7 +17,8 @@ from workers.learners.torch_data import as_inputs, torch_data
 from workers.learners.torch_looped import LoopedTrainer
 from workers.learners.torch_module import ModuleFactory, checked_class
 from workers.learners.torch_numerics import bits_depend_on, numeric_class
-from workers.learners.torch_setting import Trainer, TrainingSetting
+from workers.learners.torch_pilot import pilot_sizes, step_seconds
+from workers.learners.torch_setting import TrainingSetting
 from workers.learners.torch_together import TogetherTrainer
 from workers.learners.torch_trial import trial
 from workers.learners.torch_walk import TorchWalk
@@ -89,10 +90,17 @@ class TorchLearner:
             return 1, report.reason
         if self._spec.together != "auto":
             asked = self._spec.together
-            return asked, "" if asked > 1 else "together: 1 asks for it"
+            return asked, "" if asked > 1 else "chosen by the pilot or asked for by together: 1"
         if report.convolutional and self._device == "cpu":
             return 1, "on a CPU, convolutions are faster one model at a time (an integer for together overrides)"
-        chosen = models_together(
+        chosen = self._most_together(by_memory_alone=False)
+        if chosen < (4 if self._device == "cpu" else 2):
+            return 1, "models this large gain nothing from being trained together (an integer for together overrides)"
+        return chosen, ""
+
+    def _most_together(self, *, by_memory_alone: bool) -> int:
+        report = self._report
+        return models_together(
             parameters=report.parameters,
             instance_floats=report.instance_floats,
             batch_rows=batch_width(self._spec.batch_size, self._data.n),
@@ -100,12 +108,10 @@ class TorchLearner:
             n_evaluated=len(self._kept) * (self._data.n_test + self._spec.train_losses * self._data.n),
             device=self._device,
             memory=device_memory(self._device),
+            by_memory_alone=by_memory_alone,
         )
-        if chosen < (4 if self._device == "cpu" else 2):
-            return 1, "models this large gain nothing from being trained together (an integer for together overrides)"
-        return chosen, ""
 
-    def _make_trainer(self, together: int) -> Trainer:
+    def _make_trainer(self, together: int) -> LoopedTrainer | TogetherTrainer:
         if self._report.stacked is None or together == 1:
             return LoopedTrainer(setting=self._setting)
         return TogetherTrainer(setting=self._setting, model=self._report.stacked, together=together)
@@ -129,6 +135,17 @@ class TorchLearner:
     def together(self) -> int:
         """K, how many retrains train together; 1 where they are looped."""
         return self._together
+
+    @property
+    def pilot_sizes(self) -> tuple[int, ...]:
+        """Sizes among which a pilot may choose K; none where the job names K or models can only be looped."""
+        if self._report.stacked is None or self._spec.together != "auto":
+            return ()
+        return pilot_sizes(self._device, self._most_together(by_memory_alone=True))
+
+    def pilot_seconds(self, together: int, steps: int) -> float:
+        """Seconds of one model's training step where `together` models train side by side, or one alone."""
+        return step_seconds(self._make_trainer(together), steps)
 
     @property
     def traits(self) -> LearnerTraits:

@@ -35,14 +35,15 @@ class LoopedTrainer:
         data = setting.data
         module = setting.factory.build(seed).to(data.device)
         with seeded(derive_seed("forward", seed), data.device):
-            self._train(module, setting.stream(members, seed))
+            self.train(module, setting.stream(members, seed))
             module.eval()
             test = to_numpy(self._losses(module, data.test_features, data.test_labels), 1)
             if not setting.spec.train_losses:
                 return Losses(test=test)
             return Losses(test=test, train=to_numpy(self._losses(module, data.train_features, data.train_labels), 1))
 
-    def _train(self, module: nn.Module, stream: BatchStream) -> None:
+    def train(self, module: nn.Module, stream: BatchStream) -> None:
+        """Train a module in place on the batches of a stream."""
         trained = [p for p in module.parameters() if p.requires_grad]
         if not trained:
             return

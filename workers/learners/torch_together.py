@@ -44,8 +44,14 @@ class TogetherTrainer:
 
     def fresh(self, seeds: SeedArray) -> GroupState:
         """K untrained models."""
+        return self._state([self.setting.factory.build(int(seed)) for seed in seeds])
+
+    def fresh_copies(self, seeds: SeedArray) -> GroupState:
+        """K copies of the first seed's untrained model, for what asks for times alone."""
+        return self._state([self.setting.factory.build(int(seeds[0]))] * len(seeds))
+
+    def _state(self, modules: list[nn.Module]) -> GroupState:
         device, layout = self.setting.data.device, self.model.layout
-        modules = [self.setting.factory.build(int(seed)) for seed in seeds]
         flat = layout.buffer(len(modules), "cpu")
         for row, module in zip(flat, modules, strict=True):
             layout.fill(row, module)

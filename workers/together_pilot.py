@@ -1,0 +1,93 @@
+"""How many retrains train together, from a short pilot: the rate of training steps against K."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
+
+SECONDS: Final = 4.0
+WORTH: Final = 0.95
+"""A smaller K is taken where it reaches this share of the best rate."""
+LOST: Final = 0.8
+"""Two sizes in a row below this share of the best end the pilot: larger ones were never seen to recover."""
+
+
+@dataclass(frozen=True, slots=True)
+class TogetherChoice:
+    """K, and the rates (training steps of one model a second) of the sizes tried."""
+
+    together: int
+    rates: Mapping[int, float] = field(default_factory=dict)
+
+    def encode(self) -> str:
+        """As JSON."""
+        rates = {str(size): rate for size, rate in self.rates.items()}
+        return json.dumps({"together": self.together, "rates": rates}, indent=1)
+
+    @staticmethod
+    def decode(content: str | bytes) -> "TogetherChoice":
+        """Read back what `encode` wrote."""
+        facts = json.loads(content)
+        rates = {int(size): float(rate) for size, rate in facts["rates"].items()}
+        return TogetherChoice(int(facts["together"]), rates)
+
+    def sentence(self) -> str:
+        """For a person: how the sizes compare."""
+        if len(self.rates) < 2:
+            return ""
+        alone = self.rates[min(self.rates)]
+        return ", ".join(f"{rate / alone:.2g}x with K = {size}" for size, rate in sorted(self.rates.items()))
+
+
+@runtime_checkable
+class Piloted(Protocol):
+    """A learner whose K a pilot may choose."""
+
+    @property
+    def pilot_sizes(self) -> tuple[int, ...]:
+        """Sizes worth trying, rising from 1 (looped); empty where there is nothing to choose."""
+        ...
+
+    def pilot_seconds(self, together: int, steps: int) -> float:
+        """Seconds of one model's training step, from `steps` steps of `together` models."""
+        ...
+
+
+def pilot(
+    learner: Piloted, *, most: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
+) -> TogetherChoice | None:
+    """Try the learner's sizes up to `most` for about so many seconds; None where there is nothing to choose."""
+    sizes = [size for size in learner.pilot_sizes if size <= max(1, most)]
+    if len(sizes) < 2:
+        return TogetherChoice(1) if learner.pilot_sizes else None
+    learner.pilot_seconds(1, 1)  # the first steps of a process wait for its libraries
+    began = clock()
+    each = learner.pilot_seconds(1, 1)
+    rates = {1: 1.0 / max(each, 1e-9)}
+    for size in sizes:
+        effort = _effort(size, each, seconds - (clock() - began))
+        if effort is None or _is_lost(list(rates.values())):
+            break
+        steps, repeats = effort
+        each = min(learner.pilot_seconds(size, steps) for _ in range(repeats))
+        rates[size] = 1.0 / max(each, 1e-9)
+    return TogetherChoice(chosen(rates), rates)
+
+
+def chosen(rates: Mapping[int, float]) -> int:
+    """The smallest size that reaches 95 % of the best rate."""
+    best = max(rates.values())
+    return min(size for size, rate in rates.items() if rate >= WORTH * best)
+
+
+def _effort(size: int, each: float, left: float) -> tuple[int, int] | None:
+    """Steps and repeats that fit into the seconds left, at `each` seconds a model's step; None where none do."""
+    for steps, repeats in ((16, 4), (8, 3), (4, 2), (2, 2)):
+        if size * steps * repeats * each <= left / 2:
+            return steps, repeats
+    return None
+
+
+def _is_lost(rates: Sequence[float]) -> bool:
+    return len(rates) > 2 and max(rates[-2:]) < LOST * max(rates)
