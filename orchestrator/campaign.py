@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from estimators.aggregators.blocks import aggregate
+from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import IntArray
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
@@ -15,6 +17,7 @@ from estimators.retrains import EndRows, Retrains
 from orchestrator.errors import FailedRetrains
 from orchestrator.plan import Plan, PlanRows, RowId
 from orchestrator.store.loss_store import LossStore
+from orchestrator.store.walking_store import WalkingStore
 from orchestrator.truncated_walks import open_walks
 
 
@@ -66,8 +69,19 @@ class Campaign:
         ends = self.ends(loss, with_train=with_train)
         aggregator = method.make(loss=loss, ends=ends, design=self.plan.design)
         count = self.plan.draws if draws is None else draws
+        if method.from_walks:
+            return self._labelled(self._of_walks(aggregator, loss, count), method, count)
         result = aggregate(aggregator, self.retrains(loss, 0, count, with_train=with_train))
         return self._labelled(result, method, count)
+
+    def _of_walks(self, aggregator: Aggregator[Any, Any], loss: str, draws: int) -> Influence | InstanceValues:
+        """What the aggregator makes of the first walks, one after the other."""
+        state = aggregator.empty()
+        for rows in self.plan.blocks_of_draws(0, draws):
+            for walk in self.store.walks(rows.ids, loss) if isinstance(self.store, WalkingStore) else ():
+                state = aggregator.update(state, walk)
+        result: Influence | InstanceValues = aggregator.finish(state)
+        return result
 
     def _labelled(
         self, result: Influence | InstanceValues, method: ValueMethod, draws: int

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 
 from estimators.designs.stopping import truncated_walks
+from estimators.designs.walk import Walk
 from orchestrator.driver.dispatch import carry_out
 from orchestrator.driver.driver_state import Policy
 from orchestrator.driver.pool import Pool
@@ -198,7 +199,10 @@ class CampaignStream:
         given = self.session.prepared.job.workers.time_limit
         if given is not None:
             return given
-        expected = opened.campaign.plan.facts.chunk_rows * self._report().seconds_per_retrain
+        plan = opened.campaign.plan
+        expected = plan.facts.chunk_rows * self._report().seconds_per_retrain
+        if isinstance(plan.design, Walk):  # an evaluation after every step
+            expected *= plan.facts.n
         return max(120.0, 20.0 * expected)
 
     def _until(self, opened: OpenCampaign, recorder: CampaignRecorder, until: Until) -> CampaignOutcome:

@@ -87,7 +87,7 @@ class Monitor:
         loss = campaign.loss_or_default(loss)
         n_test = campaign.store.n_test
         columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
-        wanted = [value for value in values if not value_method(value).per_instance and not campaign.why_not(value)]
+        wanted = [value for value in values if _can_be_watched(value) and not campaign.why_not(value)]
         self._loss = loss
         self._watched = [_Watched(campaign, value, loss, columns) for value in wanted]
 
@@ -100,6 +100,11 @@ class Monitor:
                     watched.update(block)
         self.draws = max(self.draws, draws)
         return [watched.convergence(self.draws) for watched in self._watched]
+
+
+def _can_be_watched(value: str) -> bool:
+    method = value_method(value)
+    return not method.per_instance and not method.from_walks
 
 
 def _finite_mean(errors: AnyArray) -> float:

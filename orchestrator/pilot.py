@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
+from estimators.designs.walk import Walk
 from estimators.registry import value_method
 from estimators.seeding import retrain_seeds
 from estimators.subsets import subset_keys
 from orchestrator.plan import chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
+from orchestrator.walk_pilot import walk_pilot
 from workers.chunk_types import Precision
 from workers.errors import LearnerError
 from workers.learner import Learner, Losses
@@ -80,6 +82,8 @@ def forecast(prepared: Prepared, report: SmokeReport, workers: int, say: Callabl
 def _forecast(
     prepared: Prepared, campaign: PlannedCampaign, learner: Learner, report: SmokeReport, workers: int
 ) -> Forecast:
+    if isinstance(campaign.design, Walk):
+        return _forecast_walks(prepared, campaign, campaign.design, learner, report, workers)
     data = prepared.loaded.dataset
     pilot = _pilot(prepared, campaign, learner, report.together)
     losses, train = pilot.test, pilot.train
@@ -104,6 +108,32 @@ def _forecast(
         draws=campaign.draws,
         pilot_failed=pilot.failed,
         failure=pilot.failure,
+    )
+
+
+def _forecast_walks(
+    prepared: Prepared, campaign: PlannedCampaign, design: Walk, learner: Learner, report: SmokeReport, workers: int
+) -> Forecast:
+    pilot = walk_pilot(learner, design, prepared.loaded.train_identities, seed=prepared.job.learner.seed)
+    ends = 1 + end_replicates(design.n, deterministic=report.traits.deterministic)
+    errors = []
+    for method in (each for each in map(value_method, prepared.values) if each.from_walks):
+        for loss, spreads in pilot.spreads.items():
+            pair, instance = (
+                method.standard_error(spread, n=design.n, retrains=campaign.draws, design=design) for spread in spreads
+            )
+            errors.append(ExpectedError(method.label, loss, pair, instance))
+    return Forecast(
+        campaign=campaign,
+        retrains=campaign.draws + ends,
+        chunks=-(-(campaign.draws + ends) // report.together),
+        together=report.together,
+        seconds=(campaign.draws * pilot.seconds + ends * report.seconds_per_retrain) / workers,
+        workers=workers,
+        stored_bytes=int(campaign.draws * pilot.stored),
+        pilot_draws=pilot.walks,
+        errors=tuple(errors),
+        draws=campaign.draws,
     )
 
 

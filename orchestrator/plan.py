@@ -16,9 +16,11 @@ import numpy as np
 from estimators.arrays import BoolArray, ByteArray, IntArray
 from estimators.designs import Material, Parameters, design_made
 from estimators.designs.protocol import DRAWS_PER_BLOCK, Design
+from estimators.designs.walk import Walk
 from estimators.seeding import retrain_seeds
 from estimators.subsets import identity_order, pack, subset_keys
-from workers.outcomes import ChunkTask
+from workers.outcomes import ChunkTask, walk_task
+from workers.walking import walk_keys
 
 PLAN_FILE = "plan.json"
 SECONDS_PER_CHUNK = 5.0
@@ -74,12 +76,13 @@ class PlanFacts:
 
 @dataclass(frozen=True, slots=True)
 class PlanRows:
-    """Consecutive positions of the plan: members [rows, n], keys, replicates [rows]."""
+    """Consecutive positions of the plan: members [rows, n], keys, replicates [rows]; orders [rows, n] of walks."""
 
     start: int
     members: BoolArray
     keys: tuple[bytes, ...]
     replicates: IntArray
+    orders: IntArray | None = None
 
     @property
     def ids(self) -> list[RowId]:
@@ -128,11 +131,20 @@ class Plan:
 
     def draw_rows(self, start: int, stop: int) -> PlanRows:
         """The rows of draws start..stop-1 (positions start + ends ...)."""
+        if isinstance(self.design, Walk):
+            return self._walk_rows(self.design, start, stop)
         members = self.design.draws(start, stop)
         keys = self._keys.get((start, stop))
         if keys is None:  # hashing costs ten times drawing: keys are kept, members are drawn again
             keys = self._keys[start, stop] = tuple(subset_keys(members, self._identities, self._order))
         return PlanRows(start + self.ends, members, keys, self.design.replicates(start, stop))
+
+    def _walk_rows(self, design: Walk, start: int, stop: int) -> PlanRows:
+        orders = design.orders(start, stop)
+        keys = self._keys.get((start, stop))
+        if keys is None:
+            keys = self._keys[start, stop] = tuple(walk_keys(orders, self._identities, design.rate))
+        return PlanRows(start + self.ends, design.draws(start, stop), keys, design.replicates(start, stop), orders)
 
     def blocks_of_draws(self, start: int = 0, stop: int | None = None) -> Iterator[PlanRows]:
         """The rows of draws start..stop-1, cut at multiples of 256."""
@@ -158,34 +170,47 @@ class Plan:
         number, and the rows it may hold, do not depend on what is there already.
         """
         remaining = set(wanted)
-        chunk, picked = -1, list[tuple[ByteArray, bytes, int]]()
+        chunk, picked = (-1, False), list[_Picked]()
         for rows in self.all_rows(draws):
             packed = pack(rows.members)
             for offset, row_id in enumerate(rows.ids):
-                position = rows.start + offset
                 if row_id not in remaining:
                     continue
                 remaining.remove(row_id)
-                if position // self.facts.chunk_rows != chunk:
+                own = ((rows.start + offset) // self.facts.chunk_rows, rows.orders is not None)
+                if own != chunk:
                     if picked:
-                        yield self._task(chunk, picked)
-                    chunk, picked = position // self.facts.chunk_rows, []
-                picked.append((packed[offset], row_id.key, row_id.replicate))
+                        yield self._task(chunk[0], picked)
+                    chunk, picked = own, []
+                order = None if rows.orders is None else rows.orders[offset]
+                picked.append(_Picked(packed[offset], row_id, order))
         if picked:
-            yield self._task(chunk, picked)
+            yield self._task(chunk[0], picked)
 
-    def _task(self, chunk: int, picked: list[tuple[ByteArray, bytes, int]]) -> ChunkTask:
-        keys = [key for _, key, _ in picked]
-        replicates = np.array([replicate for _, _, replicate in picked], dtype=np.int64)
-        return ChunkTask(
+    def _task(self, chunk: int, picked: list["_Picked"]) -> ChunkTask:
+        keys = [each.row.key for each in picked]
+        replicates = np.array([each.row.replicate for each in picked], dtype=np.int64)
+        task = ChunkTask(
             campaign=self.facts.campaign,
             chunk=chunk,
-            members=np.stack([row for row, _, _ in picked]),
+            members=np.stack([each.members for each in picked]),
             keys=tuple(keys),
             seeds=retrain_seeds(self.facts.learner_seed, keys, replicates),
             replicates=replicates,
             together=self.facts.together,
         )
+        orders = [each.order for each in picked if each.order is not None]
+        if not orders or not isinstance(self.design, Walk):
+            return task
+        return walk_task(task, np.stack(orders), self.design.rate)
+
+
+class _Picked(NamedTuple):
+    """A row of a task under way: members packed, and of walks the order."""
+
+    members: ByteArray
+    row: RowId
+    order: IntArray | None
 
 
 def end_replicates(n: int, *, deterministic: bool) -> int:

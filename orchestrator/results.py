@@ -12,10 +12,10 @@ from orchestrator.fingerprint import explain_difference
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
-from orchestrator.store.chunk_files import Accept, holds_retrains
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.read_cache import cached_rows
+from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_types import Fingerprints
@@ -164,15 +164,12 @@ def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
 
 def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[CampaignRun]) -> LossStore:
     """The rows of all campaigns of a job."""
-    return loss_store_of(runs, fingerprints, n=loaded.dataset.n, n_test=loaded.dataset.n_test)
-
-
-def loss_store_of(
-    runs: list[CampaignRun], fingerprints: Fingerprints, *, n: int, n_test: int, accept: Accept = holds_retrains
-) -> LossStore:
-    """The rows of all campaigns whose files' headers are accepted."""
     stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
-    return LossStore(stores, fingerprints, n=n, n_test=n_test, accept=accept)
+    walking = {run.campaign_id: stores[run.campaign_id] for run in runs if run.parameters.get("design") == "walk"}
+    n, n_test = loaded.dataset.n, loaded.dataset.n_test
+    if walking:
+        return WalkingStore(stores, fingerprints, walking=walking, n=n, n_test=n_test)
+    return LossStore(stores, fingerprints, n=n, n_test=n_test)
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from estimators.arrays import ByteArray
 from estimators.designs.stopping import truncated_walks
+from estimators.designs.walk import Walk
 from orchestrator.campaign import Campaign
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
@@ -190,6 +191,8 @@ def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, 
         rows=planned.draws + ends + 1,
         workers=workers,
     )
+    if isinstance(planned.design, Walk):
+        rows = report.together  # a walk takes as long as many retrains, and its time is not known yet
     return PlanFacts(
         campaign=planned.id,
         design=planned.spec.design,

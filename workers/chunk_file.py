@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from estimators.arrays import AnyArray, BoolArray, ByteArray, Float32Array, IntArray, SeedArray
-from workers.chunk_name import ChunkName, chunk_name, parse_name, rows_hash, verify_content
+from workers.chunk_name import ChunkName, chunk_name, parse_name, parsed_of_any_kind, rows_hash, verify_content
 from workers.chunk_rows import check_keys, check_losses, check_rows
 from workers.chunk_schema import (
     KEY_COLUMNS,
@@ -112,7 +112,11 @@ def decode_keys(source: bytes | BinaryIO, *, name: str | None = None) -> ChunkKe
     Of an open file a few kB are read, whatever its losses weigh, so its content hash is not verified here; header,
     schema, page checksums, and the rows hash and chunk number in `name` are. Raises ChunkError.
     """
-    parsed = None if name is None else (verify_content(name, source) if isinstance(source, bytes) else parse_name(name))
+    parsed = (
+        None
+        if name is None
+        else (verify_content(name, source) if isinstance(source, bytes) else parsed_of_any_kind(name))
+    )
     with Named(name):
         header, table = read_table(io.BytesIO(source) if isinstance(source, bytes) else source, list(KEY_COLUMNS))
         keys = ChunkKeys(
@@ -210,8 +214,8 @@ def _rows(header: ChunkHeader, table: pa.Table) -> ChunkRows:
 
 
 def _check_name(parsed: ChunkName | None, header: ChunkHeader, rows: str) -> None:
-    if parsed is not None and (parsed.chunk, parsed.rows) != (header.chunk, rows):
-        raise ChunkError(f"holds chunk {header.chunk} with rows {rows}, which its name does not say")
+    if parsed is not None and (parsed.kind, parsed.chunk, parsed.rows) != (header.kind, header.chunk, rows):
+        raise ChunkError(f"holds chunk {header.chunk} of {header.kind} with rows {rows}, which its name does not say")
 
 
 def _parquet(table: pa.Table, byte_stream_split: list[str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Names of chunk files: `<chunk>-<rows hash>-<content hash>.parquet`.
+"""Names of chunk files: `<chunk>-<rows hash>-<content hash>.parquet`, of side files and walks with their kind in front.
 
 The rows hash (12 hex digits of SHA-256 over keys and replicates) tells two parts of one chunk apart; the content hash
 (12 hex digits of SHA-256 over the whole file) makes a second put harmless and a flipped bit visible, on every store.
@@ -13,7 +13,8 @@ from estimators.arrays import IntArray
 from workers.errors import ChunkError
 
 HASH_DIGITS = 12
-_NAME = re.compile(r"(\d{7,18})-([0-9a-f]{12})-([0-9a-f]{12})\.parquet", re.ASCII)
+RETRAINS = "retrains"
+_NAME = re.compile(r"(?:(side|walks)-)?(\d{7,18})-([0-9a-f]{12})-([0-9a-f]{12})\.parquet", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +24,29 @@ class ChunkName:
     chunk: int
     rows: str
     content: str
+    kind: str = RETRAINS
 
     def __str__(self) -> str:
-        return f"{self.chunk:07d}-{self.rows}-{self.content}.parquet"
+        return f"{'' if self.kind == RETRAINS else self.kind + '-'}{self.chunk:07d}-{self.rows}-{self.content}.parquet"
 
 
-def chunk_name(chunk: int, keys: Sequence[bytes], replicates: IntArray, content: bytes) -> str:
+def chunk_name(chunk: int, keys: Sequence[bytes], replicates: IntArray, content: bytes, *, kind: str = RETRAINS) -> str:
     """The name of a chunk file that holds these rows (keys of 16 bytes, replicates [rows]) as `content`."""
-    return str(ChunkName(chunk, rows_hash(keys, replicates), content_hash(content)))
+    return str(ChunkName(chunk, rows_hash(keys, replicates), content_hash(content), kind))
 
 
-def parse_name(name: str) -> ChunkName | None:
-    """The parts of a chunk file's name, None where it is no chunk's (a plan, identities, a foreign file)."""
+def parse_name(name: str, *, kind: str = RETRAINS) -> ChunkName | None:
+    """The parts of the name of a chunk file of a kind, None where it is none (a plan, identities, a foreign file)."""
+    parsed = parsed_of_any_kind(name)
+    return parsed if parsed is not None and parsed.kind == kind else None
+
+
+def parsed_of_any_kind(name: str) -> ChunkName | None:
+    """The parts of the name of a chunk file of whichever kind."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
-    parsed = ChunkName(int(found[1]), found[2], found[3])
+    parsed = ChunkName(int(found[2]), found[3], found[4], found[1] or RETRAINS)
     return parsed if str(parsed) == name else None
 
 
@@ -56,7 +64,7 @@ def content_hash(content: bytes) -> str:
 
 def verify_content(name: str, content: bytes) -> ChunkName:
     """The parts of the name; raises ChunkError where the whole file's hash is not the one in its name."""
-    parsed = parse_name(name)
+    parsed = parsed_of_any_kind(name)
     if parsed is None:
         raise ChunkError(f"{name!r}: not the name of a chunk")
     found = content_hash(content)

@@ -21,7 +21,7 @@ def failure_chunk(task: ChunkTask, failure: Failure, attempts: int, facts: Chunk
     reason = f"{failure.kind}: {failure.reason}".encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(task, WalkTask):
         content = _failed_walks(task, (reason,) * task.rows, failure, attempts, header)
-        return chunk_name(task.chunk, task.keys, task.replicates, content), content
+        return chunk_name(task.chunk, task.keys, task.replicates, content, kind="walks"), content
     if isinstance(task, SideTask):
         header = side_header(header)
     rows = ChunkRows(
@@ -37,7 +37,7 @@ def failure_chunk(task: ChunkTask, failure: Failure, attempts: int, facts: Chunk
         failures=(reason,) * task.rows,
     )
     content = encode(header, rows)
-    return chunk_name(task.chunk, task.keys, task.replicates, content), content
+    return chunk_name(task.chunk, task.keys, task.replicates, content, kind=header.kind), content
 
 
 def _failed_walks(

@@ -1,6 +1,6 @@
 """What goes to a worker and the only two things that come back."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from estimators.arrays import ByteArray, IntArray, SeedArray
@@ -71,6 +71,12 @@ class WalkTask(ChunkTask):
         cut = ChunkTask.part(self, rows, attempt=attempt)
         assert isinstance(cut, WalkTask), "replace keeps the class"
         return replace(cut, orders=self.orders[rows])
+
+
+def walk_task(task: ChunkTask, orders: IntArray, rate: float) -> WalkTask:
+    """A task of walks with the names of `task`, which is on all of D."""
+    facts = {each.name: getattr(task, each.name) for each in fields(task)}
+    return WalkTask(**facts, orders=orders, rate=rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -82,7 +82,7 @@ class ChunkTrainer:
         task = made.task
         for beside, content in made.before.items():
             self._store.put(beside, content)
-        name = chunk_name(task.chunk, task.keys, task.replicates, made.content)
+        name = chunk_name(task.chunk, task.keys, task.replicates, made.content, kind=made.header.kind)
         self._store.put(name, made.content)
         return Receipt(
             chunk=task.chunk,

@@ -16,6 +16,7 @@ from estimators.designs import (
     sizes,
     stratified,
     uniform,
+    walk,
 )
 from estimators.designs.entry import DesignEntry
 from estimators.designs.parameters import Material, Parameters
@@ -33,6 +34,7 @@ _MODULES = (
     bernoulli,
     paired,
     permutation,
+    walk,
     kfold,
     exhaustive,
     from_file,

@@ -38,6 +38,7 @@ class Parameters:
     whose equal values are left out together. by: what a design is stratified by, `size` or `class`. serves: the
     semivalues that a law of sizes is for, with their shares. order: `random`, `antithetic` or `cyclic` walks.
     folds: of a partition. file, digest: of the user's subsets. replicates: retrains of each subset, with other seeds.
+    learning_rate: of every step of a walk.
     """
 
     size: int | tuple[int, ...] | None = None
@@ -53,6 +54,7 @@ class Parameters:
     file: str | None = None
     digest: str | None = None
     replicates: int | None = None
+    learning_rate: float | None = None
 
     def given(self) -> dict[str, Any]:
         """Those that were said, by name, as plain JSON values."""

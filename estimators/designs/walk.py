@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.designs.entry import DesignEntry
+from estimators.designs.parameters import Material, Parameters
+from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
 from estimators.designs.single_draws import SingleDraws
 from estimators.errors import ImpossibleDesign
@@ -69,3 +72,19 @@ class Walk(SingleDraws):
     def log_probability(self, members: BoolArray) -> FloatArray:
         """0 where a row of members [K, n] is all of D, else -inf."""
         return np.where(members.all(axis=1), 0.0, -np.inf)
+
+
+def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
+    del material
+    rate = DEFAULT_RATE if parameters.learning_rate is None else parameters.learning_rate
+    return Walk(n=n, seed=seed, rate=rate)
+
+
+ENTRY = DesignEntry(
+    name="walk",
+    title=f"one pass of single training steps in random orders (`learning_rate`, {DEFAULT_RATE} unsaid)",
+    parameters=("learning_rate",),
+    cost="n steps and n + 1 evaluations a walk; `retrains` counts walks",
+    law="every order equally likely; unit: a walk",
+    make=_make,
+)

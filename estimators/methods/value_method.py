@@ -58,6 +58,7 @@ class ValueMethod:
     """A value. designs: those that suit it best, by name; whether another will do is `accepts`'s to say, by its law.
 
     per_instance: its result is InstanceValues [n]; else an Influence [n, n_test]. meaning: one sentence for people.
+    from_walks: its rows are walks (`estimators.walks`), not retrains of subsets.
     takes: the numbers it takes; options: those given (the others have their defaults).
     """
 
@@ -74,6 +75,7 @@ class ValueMethod:
     objection: Objection
     per_instance: bool = False
     needs_train_losses: bool = False
+    from_walks: bool = False
     takes: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     options: Options = field(default_factory=lambda: MappingProxyType({}))
 

@@ -5,11 +5,15 @@ from dataclasses import replace
 
 from estimators.designs import DESIGNS, Material, Parameters, design_made
 from estimators.designs.protocol import Design
+from estimators.designs.walk import Walk
 from estimators.errors import EstimatorError
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import Problem
 from orchestrator.jobs.job import DESIGN_KEYS, CampaignSpec, Job, UntilBudget
-from orchestrator.wording import counted, shown
+from orchestrator.wording import counted, listed, shown
+
+WALKERS = ("torch", "logistic_regression")
+"""Kinds of learners that walk."""
 
 EXAMPLES = {
     "size": "size: 100",
@@ -24,6 +28,7 @@ EXAMPLES = {
     "folds": "folds: 10",
     "file": "file: subsets.npz",
     "replicates": "replicates: 3",
+    "learning_rate": "learning_rate: 0.01",
 }
 
 
@@ -90,7 +95,7 @@ def campaign_problems(job: Job, loaded: LoadedData) -> tuple[list[Problem], list
                 problems.append(Problem(str(error), job.origin.where("campaigns", index)))
             continue
         designs.append(design)
-        problems += _budget_problems(campaign, design, index, job)
+        problems += [*_budget_problems(campaign, design, index, job), *_walk_problems(design, index, job, loaded)]
     return problems, designs
 
 
@@ -133,6 +138,23 @@ def _budget_problems(campaign: CampaignSpec, design: Design, index: int, job: Jo
         mend = "add `retrains: 2000`, or `retrains: {until: {value: banzhaf, below: 0.002, at_most: 20000}}`"
         return [Problem(f"the design {name} needs a budget", job.origin.where("campaigns", index), mend)]
     return [_too_small(budget, design, where)] * (budget < design.least_draws)
+
+
+def _walk_problems(design: Design, index: int, job: Job, loaded: LoadedData) -> list[Problem]:
+    """Walks of a learner that takes no single steps, or over groups."""
+    if not isinstance(design, Walk):
+        return []
+    where = job.origin.where("campaigns", index, "design")
+    if isinstance(job.campaigns[index].retrains, UntilBudget):
+        what = "walks have no `until`"
+        return [Problem(what, job.origin.where("campaigns", index, "retrains"), "say how many: `retrains: 200`")]
+    if job.learner.kind not in WALKERS:
+        what = f"a learner of kind {job.learner.kind} takes no single training steps"
+        mend = f"take one of the kinds {listed(WALKERS)}, or the design permutation, which retrains on prefixes"
+        return [Problem(what, where, mend)]
+    if loaded.dataset.groups is not None:
+        return [Problem("walks go over single instances, not groups", where, "take the design permutation")]
+    return []
 
 
 def _too_small(budget: int, design: Design, where: str) -> Problem:

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from orchestrator.errors import JobError
-from orchestrator.results import loss_store_of
 from orchestrator.store.chunk_files import Accept
 from orchestrator.store.loss_store import LossStore
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from orchestrator.wording import did_you_mean, listed, shown
 from workers.chunk_types import ChunkHeader, Fingerprints
+from workers.stores import open_chunk_store
 
 FILE = "test-sets.json"
 
@@ -60,13 +60,14 @@ def test_set_named(known: Mapping[str, TestSet], name: str) -> TestSet:
 def side_store(runs: list[CampaignRun], fingerprints: Fingerprints, test_set: TestSet, *, n: int) -> LossStore:
     """The rows of a test set: side files of its version that hold its losses."""
     prints = replace(fingerprints, test=test_set.version)
-    return loss_store_of(runs, prints, n=n, n_test=test_set.n_test, accept=_holding(test_set))
+    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+    return LossStore(stores, prints, n=n, n_test=test_set.n_test, kind="side", accept=_holding(test_set))
 
 
 def _holding(test_set: TestSet) -> Accept:
     def accept(header: ChunkHeader) -> bool:
         enough = set(test_set.losses) <= {*header.losses}
         enough = enough and (not test_set.train_losses or set(test_set.losses) <= {*header.train_losses})
-        return header.kind == "side" and header.fingerprints.test == test_set.version and enough
+        return header.fingerprints.test == test_set.version and enough
 
     return accept

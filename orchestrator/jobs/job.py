@@ -116,6 +116,7 @@ class CampaignSpec(_Section):
     folds: Annotated[int, Field(ge=2)] | None = None
     file: str | None = None
     replicates: _Size | None = None
+    learning_rate: _Positive | None = None
     seed: Seed | None = None
 
     def parameters(self) -> Parameters:

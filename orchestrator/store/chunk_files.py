@@ -21,15 +21,16 @@ MOVE_AWAY = "set it aside and train its rows again: apportion verify JOB --repai
 Accept = Callable[[ChunkHeader], bool]
 
 
-def holds_retrains(header: ChunkHeader) -> bool:
-    """Whether a file's rows are retrains."""
-    return header.kind == "retrains"
+def any_header(header: ChunkHeader) -> bool:
+    """Every file of the kind counts."""
+    del header
+    return True
 
 
 class ChunkFiles:
     """Files by campaign and name. stores: campaign id -> its chunk store; all of `fingerprints`, n and n_test.
 
-    accept: which files count, by their headers; the others are left alone.
+    kind: of chunks, by their names. accept: which of them count, by their headers; the others are left alone.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class ChunkFiles:
         *,
         n: int,
         n_test: int,
-        accept: Accept = holds_retrains,
+        kind: str = "retrains",
+        accept: Accept = any_header,
     ) -> None:
-        self._accept = accept
+        self._kind, self._accept = kind, accept
         self.stores = dict(stores)
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
 
@@ -52,7 +54,7 @@ class ChunkFiles:
             for campaign, store in self.stores.items()
             if campaign not in without
             for name in store.names()
-            if parse_name(name) is not None
+            if parse_name(name, kind=self._kind) is not None
         }
 
     def where(self, file: FileId) -> str:

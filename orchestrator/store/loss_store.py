@@ -22,7 +22,7 @@ from estimators.subsets import unpack
 from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
 from orchestrator.store.bounded_cache import BoundedCache
-from orchestrator.store.chunk_files import Accept, ChunkFiles, holds_retrains
+from orchestrator.store.chunk_files import Accept, ChunkFiles, any_header
 from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files, store_facts
 from orchestrator.store.manifest import ManifestFacts, decode_manifest
 from orchestrator.store.row_index import FileFacts, FileId, Place, RowIndex
@@ -55,7 +55,7 @@ class LossStore:
     """Rows by name. stores: campaign id -> its chunk store; all must be of `fingerprints`, n and n_test.
 
     manifests: campaign id -> its manifest, where one holds. cache_bytes: how much of decoded losses stays in memory.
-    accept: which files are looked at, by their headers; the others are skipped.
+    kind: of chunk files. accept: which of them are looked at, by their headers; the others are skipped.
     """
 
     def __init__(
@@ -67,10 +67,11 @@ class LossStore:
         n_test: int,
         manifests: Mapping[str, str] | None = None,
         cache_bytes: int = CACHE_BYTES,
-        accept: Accept = holds_retrains,
+        kind: str = "retrains",
+        accept: Accept = any_header,
     ) -> None:
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
-        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, accept=accept)
+        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, kind=kind, accept=accept)
         self._given_manifests = {campaign: name for campaign, name in (manifests or {}).items() if name}
         self._manifests = dict(self._given_manifests)
         self._taken = False

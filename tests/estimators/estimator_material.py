@@ -8,7 +8,7 @@ from estimators.designs import make_design
 from estimators.registry import VALUES, value_method
 from estimators.retrains import EndRows, Retrains
 
-CASES = [(value, design) for value, method in VALUES.items() for design in method.designs]
+CASES = [(value, design) for value, method in VALUES.items() if not method.from_walks for design in method.designs]
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ LISTED = [
     {"name": "leave_m_out", "group": "source"},
     {"name": "subsets_from_file", "file": "mine.npz"},
 ]
-ALL = [*RANDOM, *LISTED]
+ALL = [*RANDOM, *LISTED, {"name": "walk", "learning_rate": 0.1}]
 
 
 def material(n):

@@ -32,7 +32,9 @@ def new_tests():
 
 
 def side_files(folder: Path) -> set[str]:
-    return {path.name for path in folder.rglob("0*-*.parquet") if decode_keys(path.read_bytes()).header.kind == "side"}
+    return {
+        path.name for path in folder.rglob("side-*.parquet") if decode_keys(path.read_bytes()).header.kind == "side"
+    }
 
 
 @pytest.fixture(scope="module")

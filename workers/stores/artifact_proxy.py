@@ -9,7 +9,7 @@ import io
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
-from workers.chunk_name import parse_name
+from workers.chunk_name import parsed_of_any_kind
 from workers.errors import StoreError
 from workers.stores.http_calls import HttpCalls
 from workers.stores.ranged_file import BLOCK, RangedFile
@@ -51,7 +51,7 @@ class ArtifactProxyStore:
     def put(self, name: str, content: bytes) -> None:
         """Write one file whole; raises StoreError where the server cannot be reached, refuses, or holds another."""
         url = self._url(name)
-        if parse_name(name) is None and self._holds(name, content):
+        if parsed_of_any_kind(name) is None and self._holds(name, content):
             return
         self._calls.ask("PUT", url, content=content).close()
 
