@@ -46,7 +46,7 @@ def example(count=4, *, seed=0, failures=(), **facts) -> tuple[ChunkHeader, Chun
 
 def named(head: ChunkHeader, body: ChunkRows) -> tuple[str, bytes]:
     content = encode(head, body)
-    return chunk_name(head.chunk, body.keys, body.replicates, content), content
+    return chunk_name(head.chunk, body.keys, body.replicates, content, kind=head.kind), content
 
 
 def named_example(count=4, **facts) -> tuple[str, bytes]:
