@@ -36,6 +36,11 @@ class LinearData:
         """Number of training rows."""
         return len(self.labels)
 
+    def ordered(self, members: BoolArray) -> BoolArray:
+        """Members [K, n] with the training rows in the order of their identities."""
+        in_order = bool((self.order[:-1] < self.order[1:]).all())
+        return members if in_order else members[:, self.order]
+
     def chosen(self, row: BoolArray) -> IntArray:
         """The subset's rows of positive weight, in the order of their identities. row: [n] bool."""
         return self.order[row[self.order] & (self.weights[self.order] > 0.0)]

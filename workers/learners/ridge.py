@@ -78,12 +78,12 @@ class RidgeLearner:
         """Models of K regressions: `coefficients` [K, d] and `intercepts` [K]."""
         del seeds
         solutions = np.full((len(members), self.data.features.shape[1] + 1), np.nan)
-        chosen = [self.data.chosen(row) for row in members]
-        lengths = np.array([len(own) for own in chosen])
-        few = np.flatnonzero(self.downdates.serve(lengths))
-        solutions[few] = self.downdates.solutions([chosen[k] for k in few.tolist()])
-        many = np.flatnonzero(np.isnan(solutions[:, 0]) & self.grams.serve(lengths))
-        solutions[many] = self.grams.solutions([chosen[k] for k in many.tolist()])
+        held = self.data.ordered(members) & self.downdates.present
+        lengths = np.count_nonzero(held, axis=1)
+        for way in (self.downdates, self.grams):
+            served = np.flatnonzero(np.isnan(solutions[:, 0]) & way.serve(lengths))
+            if len(served):
+                solutions[served] = way.solutions(held[served])
         for k in np.flatnonzero(np.isnan(solutions[:, 0])).tolist():
             solutions[k, :-1], solutions[k, -1] = ridge_fit(self.data.gathered(members[k]), self.spec)
         return {"coefficients": solutions[:, :-1], "intercepts": solutions[:, -1]}

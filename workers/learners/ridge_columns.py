@@ -14,7 +14,7 @@ LEAST_RECIPROCAL_CONDITION: Final = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class CentredColumns:
-    """Features, a column of ones and targets of the training rows, less D's weighted means: [n, d + 2].
+    """Features, a column of ones and targets of the training rows by identity, less D's weighted means: [n, d + 2].
 
     Centring changes no solution, an intercept takes it up, and keeps the figures. Without an intercept nothing is
     centred, and the column of ones is a column of zeros. weights: [n]. centre: [d + 2]. penalty: [d + 1]. finite:
@@ -37,17 +37,19 @@ class CentredColumns:
 
 def centred_columns(data: LinearData, alpha: float, *, fit_intercept: bool) -> CentredColumns:
     """The columns of a data set whose features have no column of ones."""
-    features, targets = data.features[data.n_test :], np.asarray(data.labels, dtype=np.float64)[:, None]
+    features = data.features[data.n_test :][data.order]
+    targets = np.asarray(data.labels, dtype=np.float64)[data.order, None]
+    weights = data.weights[data.order]
     ones = np.full((len(features), 1), 1.0 if fit_intercept else 0.0)
     columns = np.hstack([features, ones, targets])
-    finite = bool(np.isfinite(columns).all() and np.isfinite(data.weights).all() and data.weights.any())
+    finite = bool(np.isfinite(columns).all() and weights.any())
     centre = np.zeros(columns.shape[1])
     if finite and fit_intercept:
-        centre = data.weights @ columns / data.weights.sum()
+        centre = weights @ columns / weights.sum()
         centre[-2] = 0.0
     penalty = np.full(columns.shape[1] - 1, alpha)
     penalty[-1] = 0.0 if fit_intercept else 1.0
-    return CentredColumns(columns - centre, data.weights, centre, penalty, finite)
+    return CentredColumns(columns - centre, weights, centre, penalty, finite)
 
 
 def solved(grams: FloatArray, right: FloatArray) -> tuple[FloatArray, FloatArray]:

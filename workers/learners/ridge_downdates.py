@@ -39,20 +39,16 @@ class Downdates:
         few: BoolArray = removed <= min(MOST_REMOVED, len(self.solution) // 4 + 1)
         return few & (len(self.rows) > 0)
 
-    def solutions(self, chosen: list[IntArray]) -> FloatArray:
-        """Coefficients and intercepts [K, u] on training rows chosen; NaN where figures would be lost."""
-        found = np.empty((len(chosen), len(self.solution)))
-        removed = [self._removed(own) for own in chosen]
-        lengths = np.array([len(own) for own in removed], dtype=np.int64)
+    def solutions(self, members: BoolArray) -> FloatArray:
+        """Coefficients and intercepts [K, u] of subsets [K, n] of `data`; NaN where figures would be lost."""
+        found = np.empty((len(members), len(self.solution)))
+        removed = self.present > members
+        lengths = np.count_nonzero(removed, axis=1)
         for length in np.unique(lengths).tolist():
             places = np.flatnonzero(lengths == length)
-            found[places] = self._without(np.stack([removed[k] for k in places.tolist()]))
+            here = np.flatnonzero(removed[places]) % members.shape[1]
+            found[places] = self._without(here.reshape(len(places), length))
         return self.data.uncentred(found)
-
-    def _removed(self, chosen: IntArray) -> IntArray:
-        left = self.present.copy()
-        left[chosen] = False
-        return np.flatnonzero(left)
 
     def _without(self, removed: IntArray) -> FloatArray:
         """Solutions [A, u] without instances [A, c]."""

@@ -25,25 +25,24 @@ class Grams:
         fitting: BoolArray = lengths >= max(size, LEAST_SHARE * n)
         return fitting & (self.data.finite and size <= MOST_COLUMNS)
 
-    def solutions(self, chosen: list[IntArray]) -> FloatArray:
-        """Coefficients and intercepts [K, d + 1] on training rows chosen; NaN where figures would be lost."""
-        moments = self._moments(chosen)
+    def solutions(self, members: BoolArray) -> FloatArray:
+        """Coefficients and intercepts [K, d + 1] of subsets [K, n] of `data`; NaN where figures would be lost."""
+        moments = self._moments(members)
         found, _ = solved(moments[:, :-1, :-1] + np.diag(self.data.penalty), moments[:, :-1, -1])
         return self.data.uncentred(found)
 
-    def _moments(self, chosen: list[IntArray]) -> FloatArray:
+    def _moments(self, members: BoolArray) -> FloatArray:
         """Weighted sums [K, d + 2, d + 2] of products of pairs of columns over each subset."""
         columns = self.data.columns
         n, size = columns.shape
         first, second = np.triu_indices(size)
-        weights = np.zeros((padded(len(chosen), ROWS), padded(n)))
-        for row, own in zip(weights, chosen, strict=False):
-            row[own] = self.data.weights[own]
+        weights = np.zeros((padded(len(members), ROWS), padded(n)))
+        np.multiply(members, self.data.weights, out=weights[: len(members), :n])
         total = np.zeros((len(weights), padded(len(first))))
         for start in range(0, n, BLOCK):
             block = columns[start : start + BLOCK]
             products = padded_to(block[:, first] * block[:, second], padded(len(block)), total.shape[1])
             total += weights[:, start : start + BLOCK] @ products
-        moments = np.empty((len(chosen), size, size))
-        moments[:, first, second] = moments[:, second, first] = total[: len(chosen), : len(first)]
+        moments = np.empty((len(members), size, size))
+        moments[:, first, second] = moments[:, second, first] = total[: len(members), : len(first)]
         return moments
