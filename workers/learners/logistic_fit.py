@@ -1,9 +1,9 @@
 """Fits K logistic regressions side by side, each to the same gradient tolerance in float64.
 
-Three stages, each for the problems that the one before has not brought within the tolerance: descents in float32, where
-products are twice as fast; in float64 from there; and again, over Hessians at the place reached, which separable data
-need. A problem starts at zero and every choice is its own subset's: its minimum has the same bits whatever the others
-are.
+First in float32, where products are twice as fast, as far as rounding lets the gradient be seen; from there in float64,
+which confirms the tolerance. Descents begin over the Hessian at zero; those that take long go on over the Hessian at
+the place reached, which separable data need. A problem starts at zero and every choice is its own subset's: its minimum
+has the same bits whatever the others are.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from estimators.arrays import AnyArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, FloatArray
 from workers.errors import LearnerError
 from workers.learners.batched_minimiser import Minima, minimise
 from workers.learners.logistic_curvature import hessian_at, hessian_at_zero
@@ -23,9 +23,9 @@ SINGLE_FLOOR: Final = 4 * float(np.finfo(np.float32).eps)
 SINGLE_SHARE: Final = 0.7
 SINGLE_JITTER: Final = 1e-5
 DOUBLE_JITTER: Final = 1e-12
-SINGLE_ITERATIONS: Final = 100
-FIRST_ITERATIONS: Final = 20
-ROUND_ITERATIONS: Final = 40
+SINGLE_ITERATIONS: Final = 64
+FIRST_ITERATIONS: Final = 16
+ROUND_ITERATIONS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,53 +43,56 @@ class Fit:
         Raises:
             LearnerError: one does not reach the tolerance within `max_iterations`.
         """
-        inverse = inverses(np.stack([self._at_zero(problem) for problem in problems]), jitter=SINGLE_JITTER)
-        start = self._single(problems, inverse) if self.rows.shareable else self._zeros(problems)
-        minima = self._double(problems, inverse, start, FIRST_ITERATIONS)
-        spent = FIRST_ITERATIONS
-        while spent < self.max_iterations and (far := np.flatnonzero(self._is_far(minima))).size:
-            self._round(problems, minima, far, min(ROUND_ITERATIONS, self.max_iterations - spent))
-            spent += ROUND_ITERATIONS
-        if self._is_far(minima).any():
+        start, hessians = self._zeros(problems), [self._at_zero(problem) for problem in problems]
+        inverse = inverses(np.stack(hessians), jitter=SINGLE_JITTER)
+        if self.rows.shareable:
+            scales = np.array([self._scale(problem) for problem in problems])
+            floors = np.maximum(SINGLE_SHARE * self.tolerance, SINGLE_FLOOR * scales)
+            rough = self._rounds(
+                problems, start.astype(np.float32), inverse, floors, min(SINGLE_ITERATIONS, self.max_iterations)
+            )
+            usable = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
+            start = np.where(usable, rough.parameters, 0.0).astype(np.float64)
+        minima = self._rounds(problems, start, inverse, np.full(len(problems), self.tolerance), self.max_iterations)
+        if not (minima.largest_gradient <= self.tolerance).all():
             raise LearnerError(self._not_arrived(problems, minima.largest_gradient))
         parameters: FloatArray = minima.parameters
         return parameters
 
-    def _single(self, problems: Sequence[Problem], inverse: FloatArray) -> FloatArray:
-        """Where descents in float32 end: within the tolerance, or where rounding hides the gradient."""
-        scales = np.array([self._scale(problem) for problem in problems])
-        rough = minimise(
-            self.rows.objectives(problems, self.penalty, inverse, np.float32),
-            self._zeros(problems).astype(np.float32),
-            tolerances=np.maximum(SINGLE_SHARE * self.tolerance, SINGLE_FLOOR * scales),
-            max_iterations=min(SINGLE_ITERATIONS, self.max_iterations),
-            give_up_stalled=True,
-        )
-        usable = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
-        parameters: FloatArray = np.where(usable, rough.parameters, 0.0).astype(np.float64)
-        return parameters
+    def _rounds(
+        self, problems: Sequence[Problem], start: AnyArray, inverse: FloatArray, tolerances: FloatArray, most: int
+    ) -> Minima:
+        """Descents in the precision of `start`: from the second round on over Hessians at the places reached."""
+        minima = self._descended(problems, start, inverse, tolerances, min(FIRST_ITERATIONS, most))
+        spent = FIRST_ITERATIONS
+        while spent < most and (far := self._far(minima, tolerances)):
+            chosen = [problems[k] for k in far]
+            places = minima.parameters[far]
+            hessians = [hessian_at(self.rows, *each, self.penalty) for each in zip(chosen, places, strict=True)]
+            jitter = SINGLE_JITTER if start.dtype == np.float32 else DOUBLE_JITTER
+            refined = inverses(np.stack(hessians), jitter=jitter)
+            further = self._descended(chosen, places, refined, tolerances[far], min(ROUND_ITERATIONS, most - spent))
+            minima.parameters[far] = further.parameters
+            minima.largest_gradient[far] = further.largest_gradient
+            spent += ROUND_ITERATIONS
+        return minima
 
-    def _double(self, problems: Sequence[Problem], inverse: FloatArray, start: FloatArray, most: int) -> Minima:
+    def _descended(
+        self, problems: Sequence[Problem], start: AnyArray, inverse: FloatArray, tolerances: FloatArray, most: int
+    ) -> Minima:
+        single = start.dtype == np.float32
         return minimise(
-            self.rows.objectives(problems, self.penalty, inverse, np.float64),
+            self.rows.objectives(problems, self.penalty, inverse, np.float32 if single else np.float64),
             start,
-            tolerances=np.full(len(problems), self.tolerance),
-            max_iterations=min(most, self.max_iterations),
+            tolerances=tolerances,
+            max_iterations=most,
+            give_up_stalled=single,
         )
 
-    def _round(self, problems: Sequence[Problem], minima: Minima, far: IntArray, most: int) -> None:
-        """Go on over Hessians at the place reached; `minima` is brought up to date."""
-        chosen = [problems[k] for k in far.tolist()]
-        hessians = [
-            hessian_at(self.rows, problem, minima.parameters[k], self.penalty)
-            for k, problem in zip(far.tolist(), chosen, strict=True)
-        ]
-        further = self._double(chosen, inverses(np.stack(hessians), jitter=DOUBLE_JITTER), minima.parameters[far], most)
-        minima.parameters[far] = further.parameters
-        minima.largest_gradient[far] = further.largest_gradient
-
-    def _is_far(self, minima: Minima) -> AnyArray:
-        return ~(minima.largest_gradient <= self.tolerance)
+    def _far(self, minima: Minima, tolerances: FloatArray) -> list[int]:
+        """Problems that have not arrived, but have places to go on from."""
+        usable = np.isfinite(minima.largest_gradient) & np.isfinite(minima.parameters).all(axis=(1, 2))
+        return np.flatnonzero(usable & (minima.largest_gradient > tolerances)).tolist()
 
     def _zeros(self, problems: Sequence[Problem]) -> FloatArray:
         return np.zeros((len(problems), self.rows.logits, self.rows.features.shape[1]))
