@@ -12,9 +12,12 @@ from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import IntArray
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
+from estimators.methods.value_label import asked_label
 from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
+from orchestrator.data.axes import NO_AXES, Axes
 from orchestrator.errors import FailedRetrains
+from orchestrator.loss_view import LossView, loss_view
 from orchestrator.plan import Plan, PlanRows, RowId
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.walking_store import WalkingStore
@@ -27,7 +30,8 @@ class Campaign:
 
     name: what the job calls it. losses: the losses kept, the first is the default. deterministic: the learner's
     losses do not depend on the seed. has_train_losses: losses on the training instances are kept too. asked: draws
-    that the budget asks for, where the plan is cut at those that are stored so far.
+    that the budget asks for, where the plan is cut at those that are stored so far. axes: what tests may be averaged
+    over.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Campaign:
     deterministic: bool
     has_train_losses: bool
     asked: int | None = None
+    axes: Axes = NO_AXES
 
     @property
     def id(self) -> str:
@@ -55,24 +60,46 @@ class Campaign:
             return f"{value} needs losses on the training instances: set `train_losses: true` in the learner"
         return method.accepts(self.plan.design)
 
-    def values(self, value: str, *, loss: str | None = None, draws: int | None = None) -> Influence | InstanceValues:
+    def values(
+        self,
+        value: str,
+        *,
+        loss: str | None = None,
+        of: str | None = None,
+        over: str | None = None,
+        draws: int | None = None,
+    ) -> Influence | InstanceValues:
         """A value with standard errors from the stored losses of the first `draws` draws (default: all).
 
+        loss: one of those kept, else the first. of: a function of the losses kept, over: an average over tests, which
+        may stand in `value` too (`banzhaf of clip(cross_entropy, 0.5) over class`).
         Rows that failed are left out, with a note. Raises EstimatorError where the design does not permit the
         value or the loss is not kept, StoreRefused where rows are missing.
         """
         reason = self.why_not(value)
         if reason:
             raise EstimatorError(reason)
-        method, loss = value_method(value), self.loss_or_default(loss)
+        method, view = value_method(value), self.view(value, loss=loss, of=of, over=over)
         with_train = method.needs_train_losses
-        ends = self.ends(loss, with_train=with_train)
-        aggregator = method.make(loss=loss, ends=ends, design=self.plan.design)
+        ends = view.ends(with_train=with_train)
+        aggregator = method.make(loss=view.label, ends=ends, design=self.plan.design)
         count = self.plan.draws if draws is None else draws
         if method.from_walks:
-            return self._labelled(self._of_walks(aggregator, loss, count), method, count)
-        result = aggregate(aggregator, self.retrains(loss, 0, count, with_train=with_train))
-        return self._labelled(result, method, count)
+            if not view.is_plain:
+                raise EstimatorError(
+                    f"{value} is read off walks, which keep losses as they are: leave `of` and `over` out"
+                )
+            return self._labelled(self._of_walks(aggregator, view.label, count), method, count)
+        result = aggregate(aggregator, view.retrains(0, count, with_train=with_train))
+        return self._labelled(replace(result, notes=(*view.average.note(), *result.notes)), method, count)
+
+    def view(self, value: str, *, loss: str | None = None, of: str | None = None, over: str | None = None) -> LossView:
+        """The losses that a value is asked on. Raises EstimatorError for a function or an average that cannot be."""
+        asked = asked_label(value)
+        of, over = of or asked.of, over or asked.over
+        if value_method(value).needs_train_losses and over not in {None, "each"}:
+            raise EstimatorError(f"{asked.value} is of an instance's own loss: it has no tests to average over")
+        return loss_view(self, loss=None if asked.of else loss, of=of, over=over)
 
     def _of_walks(self, aggregator: Aggregator[Any, Any], loss: str, draws: int) -> Influence | InstanceValues:
         """What the aggregator makes of the first walks, one after the other."""

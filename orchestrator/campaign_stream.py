@@ -206,7 +206,7 @@ class CampaignStream:
         return max(120.0, 20.0 * expected)
 
     def _until(self, opened: OpenCampaign, recorder: CampaignRecorder, until: Until) -> CampaignOutcome:
-        opened.campaign.loss_or_default(until.loss)  # refused before the first retrain, not after the last
+        opened.campaign.view(until.value, loss=until.loss)  # refused before the first retrain, not after the last
         monitor = None
         for draws in until_stops(until, opened.campaign.plan.design.unit_rows):
             self._reach(opened, recorder, draws)

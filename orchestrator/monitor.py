@@ -5,6 +5,7 @@ Each statistic is computed on one loss (the campaign's first, unless told), over
 """
 
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from estimators.evaluation import rank_stability
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
+from orchestrator.loss_view import LossView
 
 WATCHED_TESTS = 128
 
@@ -38,17 +40,18 @@ class Convergence:
 class _Watched:
     """One value's running aggregates: the watched columns, and the mean column of each half."""
 
-    def __init__(self, campaign: Campaign, value: str, loss: str, columns: AnyArray) -> None:
-        method = value_method(value)
-        self.value, self.loss, self.columns = value, loss, columns
-        ends = campaign.ends(loss)
+    def __init__(self, value: str, view: LossView, ends: EndRows) -> None:
+        method, loss = value_method(value), view.label
+        n_test = ends.full.shape[1]
+        columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
+        self.value, self.loss, self.view, self.columns = value, loss, view, columns
         watched = EndRows(full=ends.full[:, columns], empty=ends.empty[columns], deterministic=ends.deterministic)
         mean = EndRows(
             full=ends.full.mean(axis=1, keepdims=True),
             empty=ends.empty.mean(keepdims=True),
             deterministic=ends.deterministic,
         )
-        design = campaign.plan.design
+        design = view.campaign.plan.design
         self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean, mean)]
         self._states = [aggregator.empty() for aggregator in self._aggregators]
 
@@ -84,20 +87,20 @@ class Monitor:
     def __init__(self, campaign: Campaign, values: tuple[str, ...], *, loss: str | None = None) -> None:
         self.campaign = campaign
         self.draws = 0
-        loss = campaign.loss_or_default(loss)
-        n_test = campaign.store.n_test
-        columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
         wanted = [value for value in values if _can_be_watched(value) and not campaign.why_not(value)]
-        self._loss = loss
-        self._watched = [_Watched(campaign, value, loss, columns) for value in wanted]
+        views = {value: campaign.view(value, loss=loss) for value in wanted}
+        ends = {view.label: view.ends() for view in views.values()}
+        self._watched = [_Watched(value, view, ends[view.label]) for value, view in views.items()]
 
     def advance(self, draws: int) -> list[Convergence]:
         """Take in the whole units of draws up to `draws` and return the statistics of each value."""
         draws -= draws % self.campaign.plan.design.unit_rows
-        if draws > self.draws and self._watched:
-            for block in blocks_of_rows(self.campaign.retrains(self._loss, self.draws, draws)):
-                for watched in self._watched:
-                    watched.update(block)
+        if draws > self.draws:
+            for _, group in groupby(sorted(self._watched, key=_label), _label):
+                together = list(group)
+                for block in blocks_of_rows(together[0].view.retrains(self.draws, draws)):
+                    for watched in together:
+                        watched.update(block)
         self.draws = max(self.draws, draws)
         return [watched.convergence(self.draws) for watched in self._watched]
 
@@ -105,6 +108,10 @@ class Monitor:
 def _can_be_watched(value: str) -> bool:
     method = value_method(value)
     return not method.per_instance and not method.from_walks
+
+
+def _label(watched: _Watched) -> str:
+    return watched.view.label
 
 
 def _finite_mean(errors: AnyArray) -> float:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from estimators.errors import EstimatorError
 from orchestrator.campaign import Campaign
 from orchestrator.driver.recorder import Progress
 from orchestrator.monitor import Convergence, Monitor
@@ -170,8 +171,11 @@ class CampaignRecorder:
             return {}
         try:
             return self._statistics()
-        except StoreError as error:  # training goes on without them; half-read statistics are begun anew
-            log.warning("the store cannot be read for statistics: %s", str(error).partition("\n")[0])
+        except (
+            StoreError,
+            EstimatorError,
+        ) as error:  # training goes on without them; half-read statistics are begun anew
+            log.warning("there are no statistics now: %s", str(error).partition("\n")[0])
             self._monitor = None
             self._no_read_before = self._clock() + SECONDS_BETWEEN_FAILED_READS
             return {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from orchestrator.campaign import Campaign
+from orchestrator.data.axes import axes_of
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
@@ -80,18 +81,31 @@ class JobResult:
         known = ", ".join(campaign.name for campaign in self.campaigns)
         raise JobError(f"no campaign {name!r} in job {self.job.name!r}", mend=f"campaigns: {known}")
 
-    def values(self, value: str, *, loss: str | None = None, campaign: str | None = None) -> Influence | InstanceValues:
+    def values(
+        self,
+        value: str,
+        *,
+        loss: str | None = None,
+        campaign: str | None = None,
+        of: str | None = None,
+        over: str | None = None,
+    ) -> Influence | InstanceValues:
         """A value with standard errors, from the campaign named or the first that permits it.
 
-        Raises EstimatorError where no campaign permits it, with each one's reason.
+        loss, of, over: see `Campaign.values`. Raises EstimatorError where no campaign permits it, with each one's
+        reason.
         """
+        return self.campaign_for(value, campaign).values(value, loss=loss, of=of, over=over)
+
+    def campaign_for(self, value: str, campaign: str | None = None) -> Campaign:
+        """The campaign named, or the first that permits the value; raises EstimatorError with each one's reason."""
         if campaign is not None:
-            return self.campaign(campaign).values(value, loss=loss)
+            return self.campaign(campaign)
         reasons = []
         for each in self.campaigns:
             reason = each.why_not(value)
             if not reason:
-                return each.values(value, loss=loss)
+                return each
             reasons.append(f"{each.name}: {reason}")
         raise EstimatorError(f"no campaign of this job permits {value}: " + "; ".join(reasons))
 
@@ -190,6 +204,7 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
         deterministic=facts.deterministic,
         has_train_losses=facts.train_losses,
         asked=asked,
+        axes=axes_of(loaded),
     )
     complete = campaign.complete_prefix()
     if not complete or store.missing(plan.end_rows().ids):

@@ -8,6 +8,7 @@ from estimators.arrays import ByteArray
 from estimators.designs.stopping import truncated_walks
 from estimators.designs.walk import Walk
 from orchestrator.campaign import Campaign
+from orchestrator.data.axes import axes_of
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
 from orchestrator.pilot import stored_bytes
@@ -157,6 +158,7 @@ def _open(
         losses=facts.losses,
         deterministic=facts.deterministic,
         has_train_losses=facts.train_losses,
+        axes=axes_of(prepared.loaded),
     )
     return OpenCampaign(planned, run, chunks, campaign)
 

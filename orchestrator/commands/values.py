@@ -5,6 +5,8 @@ from pathlib import Path
 import click
 
 from estimators.influence import Influence, InstanceValues
+from estimators.transforms import OVER
+from orchestrator import comparing
 from orchestrator.export import export_influence, export_instance_values
 from orchestrator.extension.reading import open_on_test_set
 from orchestrator.jobs.job_file import load_job
@@ -15,6 +17,9 @@ from orchestrator.results import JobResult, open_result
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--value", required=True, help="The value's name, as `apportion methods` lists it.")
 @click.option("--loss", help="A loss kept; default: the first.")
+@click.option("--of", help='A function of the losses kept, such as "clip(cross_entropy, 0.5)".')
+@click.option("--over", type=click.Choice(OVER), help="Average over tests: all of them, each class, each group.")
+@click.option("--compare-transforms", is_flag=True, help="Compare functions of the losses by signal to noise.")
 @click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
 @click.option(
     "--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending."
@@ -27,6 +32,9 @@ def command(
     job: Path,
     value: str,
     loss: str | None,
+    of: str | None,
+    over: str | None,
+    compare_transforms: bool,
     campaign: str | None,
     file_format: str | None,
     output: Path | None,
@@ -39,7 +47,10 @@ def command(
     """
     loaded = load_job(job)
     result = open_result(loaded) if test_set is None else open_on_test_set(loaded, test_set)
-    found = result.values(value, loss=loss, campaign=campaign)
+    if compare_transforms:
+        _compare(result, value, of, campaign)
+        return
+    found = result.values(value, loss=loss, campaign=campaign, of=of, over=over)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if output is None:
@@ -51,6 +62,18 @@ def command(
     else:
         export_instance_values(_per_instance(found), output, file_format=chosen)
     click.echo(f"wrote {output}\n\nNext: apportion report {job}")
+
+
+def _compare(result: JobResult, value: str, of: str | None, campaign: str | None) -> None:
+    chosen = result.campaign_for(value, campaign)
+    click.echo(f"{value} from {chosen.name}: signal to noise of data values, {chosen.plan.draws:,} draws")
+    click.echo(f"  {'of':<32} {'signal/noise':>12} {'signs certain':>14}")
+    for each in comparing.compare_transforms(chosen, value, (of,) if of else ()):
+        if each.trouble:
+            click.echo(f"  {each.of:<32} {each.trouble}")
+        else:
+            click.echo(f"  {each.of:<32} {each.signal_to_noise:>12.2f} {each.certain:>13.0%}")
+    click.echo(f'\nNext: apportion values {result.job.origin.path or "JOB"} --value {value} --of "..."')
 
 
 def _per_instance(found: Influence | InstanceValues) -> InstanceValues:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from orchestrator.campaign import Campaign
+from orchestrator.data.axes import NO_AXES
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError
 from orchestrator.extension.test_sets import TestSet, read_test_sets, side_store, test_set_named
@@ -44,7 +45,7 @@ def _campaign(prepared: Prepared, run: CampaignRun, side: LossStore, test_set: T
     except JobError as error:
         what = f"campaign {run.name} has no losses on the test set {test_set.name} yet"
         raise JobError(what, mend="apportion extend JOB, as it was begun, goes on") from error
-    return replace(campaign, losses=test_set.losses, has_train_losses=test_set.train_losses)
+    return replace(campaign, losses=test_set.losses, has_train_losses=test_set.train_losses, axes=NO_AXES)
 
 
 def _quiet(text: str) -> None:
