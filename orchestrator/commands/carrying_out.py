@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -16,15 +18,24 @@ from orchestrator.results import open_tracker
 from orchestrator.signals import StopRequest, stop_on_signals
 
 
+@contextmanager
+def _warnings_on(screen: Screen) -> Iterator[None]:
+    log, handler = logging.getLogger("orchestrator"), screen.warnings()
+    before, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
+
+
 def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"]) -> None:
     """Carry out the job in the file at `path`, with Ctrl-C stopping it in order."""
     phases = Phases(began=process_began())
     job = load_job(path)
     screen = Screen()
-    log = logging.getLogger("orchestrator")
-    log.propagate = False
-    log.addHandler(screen.warnings())
-    with stop_on_signals(StopRequest()) as request:
+    with _warnings_on(screen), stop_on_signals(StopRequest()) as request:
         result = run(job, screen=screen, stopping=request, start=start, phases=phases)
     for sentence in result.headline:
         click.echo(sentence)
