@@ -98,6 +98,8 @@ class CampaignStream:
             legs.append(Leg(opened, self._recorder(opened, missing, claimed), missing, draws))
             claimed |= missing
         self._train(legs, ending=True)
+        for leg in legs:
+            leg.recorder.finish()
         return [CampaignOutcome(leg.opened, leg.recorder) for leg in legs]
 
     def _recorder(self, opened: OpenCampaign, missing: set[RowId], claimed: set[RowId]) -> CampaignRecorder:
@@ -220,6 +222,7 @@ class CampaignStream:
                 break
         recorder.cut(len(set(opened.campaign.row_ids(draws))))
         self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})
+        recorder.end()
         recorder.finish()
         return CampaignOutcome(with_draws(opened, draws), recorder)
 

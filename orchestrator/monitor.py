@@ -86,7 +86,7 @@ class Monitor:
 
     def __init__(self, campaign: Campaign, values: tuple[str, ...], *, loss: str | None = None) -> None:
         self.campaign = campaign
-        self.draws = 0
+        self.draws = self.told = 0
         wanted = [value for value in values if _can_be_watched(value) and not campaign.why_not(value)]
         views = {value: campaign.view(value, loss=loss) for value in wanted}
         ends = {view.label: view.ends() for view in views.values()}
@@ -94,6 +94,11 @@ class Monitor:
 
     def advance(self, draws: int) -> list[Convergence]:
         """Take in the whole units of draws up to `draws` and return the statistics of each value."""
+        self.take(draws)
+        return self.points()
+
+    def take(self, draws: int) -> None:
+        """Take in the whole units of draws up to `draws`."""
         draws -= draws % self.campaign.plan.design.unit_rows
         if draws > self.draws:
             for _, group in groupby(sorted(self._watched, key=_label), _label):
@@ -102,6 +107,10 @@ class Monitor:
                     for watched in together:
                         watched.update(block)
         self.draws = max(self.draws, draws)
+
+    def points(self) -> list[Convergence]:
+        """The statistics of each value over the draws taken in (`draws`; `told`: those of the last call)."""
+        self.told = self.draws
         return [watched.convergence(self.draws) for watched in self._watched]
 
 

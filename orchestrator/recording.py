@@ -1,10 +1,14 @@
 """What the driver does with outcomes: failure rows, metrics, progress."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+
+from estimators.designs.protocol import DRAWS_PER_BLOCK
 from estimators.errors import EstimatorError
 from orchestrator.campaign import Campaign
 from orchestrator.driver.recorder import Progress
@@ -13,6 +17,7 @@ from orchestrator.progress import ProgressLine, Screen
 from orchestrator.tracking.journal import RunJournal
 from orchestrator.tracking.metric_points import metric_name
 from workers.chunk_store import ChunkStore
+from workers.chunk_types import ChunkKeys
 from workers.errors import StoreError
 from workers.failure_rows import failure_chunk
 from workers.outcomes import ChunkTask, Failure, Receipt
@@ -21,6 +26,8 @@ from workers.training import ChunkFacts
 SECONDS_BETWEEN_METRICS = 2.0
 SECONDS_BETWEEN_FAILED_READS = 15.0
 POINTS_OF_CONVERGENCE = 10
+SECONDS_OF_STATISTICS = 0.2
+TIMES_AS_LONG_WITHOUT_STATISTICS = 19.0
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +78,8 @@ class CampaignRecorder:
         self._chunks, self._facts, self._journal, self._screen, self._clock = chunks, facts, journal, screen, clock
         self._values = values
         self._monitor: Monitor | None = None
+        self._looks_at = float("-inf")
+        self._last = False
         self._metrics_at = clock()
         self._no_read_before = float("-inf")
         self._step = max(1, campaign.plan.draws // POINTS_OF_CONVERGENCE)
@@ -92,8 +101,9 @@ class CampaignRecorder:
 
     def stored(self, task: ChunkTask, receipt: Receipt) -> None:
         """Count a chunk that is in the store."""
-        del task
-        self.campaign.store.add(self.campaign.id, receipt.name)
+        self.campaign.store.add(
+            self.campaign.id, receipt.name, keys=_keys_of(task, receipt, self._facts), size=receipt.bytes
+        )
         self.tally.done += receipt.rows
         self.tally.bytes += receipt.bytes
         self.tally.worker_seconds += receipt.seconds
@@ -144,11 +154,15 @@ class CampaignRecorder:
             note=note,
         )
 
-    def finish(self) -> None:
-        """The last point of every metric."""
+    def end(self) -> None:
+        """The last chunk is there; what takes time waits for `finish`, as workers may be at another campaign."""
         self.tally.ended = self._clock()
         self._screen.finish(self.line())
-        self._step, self._no_read_before = 1, float("-inf")
+
+    def finish(self) -> None:
+        """The last point of every metric."""
+        self._last = True
+        self._no_read_before = self._looks_at = float("-inf")
         self._send_metrics(last=True)
 
     def _send_metrics(self, *, last: bool = False) -> None:
@@ -181,18 +195,41 @@ class CampaignRecorder:
             return {}
 
     def _statistics(self) -> dict[str, float]:
-        if self.tally.done + self.tally.spared < self.campaign.plan.ends + self._step:
+        """Statistics of a prefix that has grown, taken in a slice at a time: workers must not wait for them."""
+        began = self._clock()
+        if began < self._looks_at:
             return {}
-        if self._monitor is None:
-            if self.campaign.store.missing(self.campaign.plan.end_rows().ids):
-                return {}
-            self._monitor = Monitor(self.campaign, self._values)
-        prefix = self.campaign.complete_prefix(self._monitor.draws)
-        if prefix < self._monitor.draws + self._step:
-            return {}
-        points = self._monitor.advance(prefix)
+        points = self._next_points(began)
+        self._looks_at = self._clock() + (self._clock() - began) * TIMES_AS_LONG_WITHOUT_STATISTICS
         self.convergence += points
         return convergence_metrics(points)
+
+    def _next_points(self, began: float) -> list[Convergence]:
+        plan = self.campaign.plan
+        if self.tally.done + self.tally.spared < plan.ends + self._step:
+            return []
+        if self._monitor is None:
+            if self.campaign.store.missing(plan.end_rows().ids):
+                return []
+            self._monitor = Monitor(self.campaign, self._values)
+        monitor = self._monitor
+        unit = plan.design.unit_rows
+        prefix = self.campaign.complete_prefix(monitor.draws)
+        prefix -= prefix % unit
+        due = (monitor.told + self._step) if not self._last else prefix
+        while monitor.draws < prefix and (self._last or self._clock() - began < SECONDS_OF_STATISTICS):
+            monitor.take(min(prefix, monitor.draws + unit * math.ceil(DRAWS_PER_BLOCK / unit)))
+        return monitor.points() if monitor.draws >= due and monitor.draws > monitor.told else []
+
+
+def _keys_of(task: ChunkTask, receipt: Receipt, facts: ChunkFacts) -> ChunkKeys | None:
+    """What stands in the file of a task's retrains; None for a task of another kind."""
+    if type(task) is not ChunkTask:
+        return None
+    header = facts.header(task, numeric_class="", together=receipt.together, worker=receipt.worker)
+    header = replace(header, numeric_class=receipt.numeric_class)  # the receipt names it as it is stored
+    seconds = np.full(task.rows, receipt.retrain_seconds / task.rows, dtype=np.float32)
+    return ChunkKeys(header, task.keys, task.replicates, (None,) * task.rows, seconds)
 
 
 def convergence_metrics(points: list[Convergence]) -> dict[str, float]:

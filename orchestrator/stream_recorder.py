@@ -92,4 +92,4 @@ class StreamRecorder:
         if self._left[campaign] <= 0 and campaign in self._begun:
             self._begun.remove(campaign)
             if self._ending:
-                self._recorders[campaign].finish()
+                self._recorders[campaign].end()

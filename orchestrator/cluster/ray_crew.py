@@ -111,6 +111,7 @@ class Crew:
                 resources=amounts,
                 max_restarts=0,  # the crew starts another: a restarting actor fails calls that it never began
                 max_task_retries=0,  # the driver decides what is tried again, and where
+                enable_task_events=False,  # a record of each call, kept in the driver for pages that nobody opens
                 runtime_env={"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(self._ask.threads))},
             )
             .remote(name, self._ask.threads)

@@ -101,10 +101,15 @@ class LossStore:
             else:
                 return
 
-    def add(self, campaign: str, name: str) -> None:
-        """Note a file that is in the campaign's store now; it is opened when rows are next asked for."""
+    def add(self, campaign: str, name: str, *, keys: ChunkKeys | None = None, size: int = 0) -> None:
+        """Note a file that is in the campaign's store now; it is opened when rows are next asked for.
+
+        keys, size: what its writer says of it, so that it need not be opened; its losses are verified when read.
+        """
         file = FileId(name, campaign)
-        if file not in self._index.files_one_by_one() and file not in self._skipped:
+        if keys is not None:
+            self._index.add(file, keys, size)
+        elif file not in self._index.files_one_by_one() and file not in self._skipped:
             self._pending.add(file)
 
     def missing(self, rows: Sequence[RowId]) -> list[int]:
