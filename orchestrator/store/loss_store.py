@@ -102,10 +102,7 @@ class LossStore:
                 return
 
     def add(self, campaign: str, name: str, *, keys: ChunkKeys | None = None, size: int = 0) -> None:
-        """Note a file that is in the campaign's store now; it is opened when rows are next asked for.
-
-        keys, size: what its writer says of it, so that it need not be opened; its losses are verified when read.
-        """
+        """Note a file that is in the store now; it is opened when rows are asked for, unless its writer's `keys` say."""
         file = FileId(name, campaign)
         if keys is not None:
             self._index.add(file, keys, size)
