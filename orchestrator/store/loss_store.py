@@ -102,7 +102,7 @@ class LossStore:
                 return
 
     def add(self, campaign: str, name: str, *, keys: ChunkKeys | None = None, size: int = 0) -> None:
-        """Note a file that is in the store now; it is opened when rows are asked for, unless its writer's `keys` say."""
+        """Note a file that is in the store; it is opened when rows are asked for, unless the writer's `keys` say."""
         file = FileId(name, campaign)
         if keys is not None:
             self._index.add(file, keys, size)
