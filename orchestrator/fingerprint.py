@@ -19,7 +19,7 @@ from workers.learner_specs import LearnerSpec
 from workers.user_code import CodeSnapshot
 from workers.user_code import fingerprint as code_fingerprint
 
-WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep"})
+WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep", "checkpoint"})
 """Options that move a loss by rounding at most: they belong to a row's numeric class, or say what is kept beside it."""
 
 EMPTY_SUBSET = {
@@ -62,7 +62,7 @@ def learner_facts(learner: LearnerSpec) -> dict[str, str | int | float | bool | 
     """The options that fix losses, flat: `{"optimizer.lr": 0.1, ...}`."""
     facts: dict[str, str | int | float | bool | None] = {}
     _flatten(dataclasses.asdict(learner), "", facts)
-    return {name: value for name, value in facts.items() if name not in WITHOUT_EFFECT_ON_LOSSES}
+    return {name: value for name, value in facts.items() if name.partition(".")[0] not in WITHOUT_EFFECT_ON_LOSSES}
 
 
 def explain_difference(

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Literal
 
 from orchestrator.campaign_stream import CampaignOutcome, CampaignStream
+from orchestrator.checkpoints import clear_checkpoints
 from orchestrator.driver.pool import Pool
 from orchestrator.early_starts import EarlyStarts
 from orchestrator.errors import BudgetSpent, FailedRetrains, Interrupted, JobError, ResourceMissing
@@ -154,6 +155,7 @@ class _Driver:
                 self.session.tracker.set_tags(
                     outcome.opened.run.run_id, {SECONDS_TAG: round(outcome.recorder.seconds, 1)}
                 )
+            clear_checkpoints(self.session.facts(outcome.opened).checkpoints, outcome.opened.planned.id)
         report = make_report(result, self.session.tracker, self.screen.say)
         self._note_phases(outcomes)
         return replace(result, report=report.path, headline=report.headline)

@@ -8,6 +8,7 @@ from estimators.arrays import ByteArray
 from estimators.designs.stopping import truncated_walks
 from estimators.designs.walk import Walk
 from orchestrator.campaign import Campaign
+from orchestrator.checkpoints import checkpoint_place
 from orchestrator.data.axes import axes_of
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
@@ -63,6 +64,7 @@ class Session:
             losses=plan.losses,
             train_losses=plan.losses if plan.train_losses else (),
             keep=self.prepared.job.learner.keep,
+            checkpoints=checkpoint_place(self.prepared.job, opened.chunks.address),
             precision=self.prepared.job.store.precision,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from estimators.arrays import Float32Array
+from workers.checkpointing import CheckpointPlace, GroupCheckpoints, group_checkpoints, resuming
 from workers.chunk_types import FORMAT_VERSION, LATEST_FORMAT, ChunkHeader, Fingerprints, Precision
 from workers.learner import Learner
 from workers.outcomes import ChunkTask
@@ -30,7 +31,8 @@ class ChunkFacts:
 
     n: players. losses: names in the order of the plan. train_losses: of those, the ones kept on training instances.
     keep: the models are kept too, in a file beside each chunk (`workers.model_file`). precision: of losses in the file;
-    what is rounded more coarsely than float32 is another numeric class.
+    what is rounded more coarsely than float32 is another numeric class. checkpoints: where states in the middle of
+    retrains stand, None where none are kept.
     """
 
     campaign: str
@@ -40,6 +42,7 @@ class ChunkFacts:
     losses: tuple[str, ...]
     train_losses: tuple[str, ...] = ()
     keep: bool = False
+    checkpoints: CheckpointPlace | None = None
     precision: Precision = "float32"
 
     def header(self, task: ChunkTask, *, numeric_class: str, together: int, worker: str) -> ChunkHeader:
@@ -83,7 +86,10 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A task with the learner that does it, `together` rows at a time. group: the rows under way, for blame."""
+    """A task with the learner that does it, `together` rows at a time. group: the rows under way, for blame.
+
+    checkpoints: of the groups done or under way, to be removed when the chunk is stored.
+    """
 
     learner: Learner
     facts: ChunkFacts
@@ -92,6 +98,7 @@ class Work:
     worker: str
     group: list[int]
     seconds: Float32Array
+    checkpoints: list[GroupCheckpoints] = field(default_factory=list)
 
     def groups(self, together: int | None = None) -> Iterator[list[int]]:
         """The rows, `together` at a time; each group's time is noted when the next is asked for."""
@@ -106,6 +113,22 @@ class Work:
             yield list(group)
             self.seconds[group] = (time.monotonic() - began) / len(group)
         self.group.clear()
+
+    def learner_for(self, group: list[int]) -> Learner:
+        """The learner, which goes on from the group's checkpoint where such are kept."""
+        place, prints = self.facts.checkpoints, self.facts.fingerprints
+        if place is None:
+            return self.learner
+        checkpoints = group_checkpoints(
+            place,
+            campaign=self.facts.campaign,
+            keys=[self.task.keys[row] for row in group],
+            replicates=self.task.replicates[group],
+            together=self.together,
+            identity=f"{prints.train} {prints.learner} {prints.code}",
+        )
+        self.checkpoints.append(checkpoints)
+        return resuming(self.learner, checkpoints)
 
     def header(self) -> ChunkHeader:
         """The header of the chunk."""

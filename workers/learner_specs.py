@@ -21,6 +21,17 @@ LossName = ClassificationLoss | RegressionLoss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSpec:
+    """A state in the middle of a retrain every so many seconds, from which another worker goes on.
+
+    folder: where, reachable by all workers; None = beside the chunks, where these stand in a folder.
+    """
+
+    every: Positive = 600.0
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerSpec:
     """SGD (with momentum, Nesterov), Adam or AdamW, with PyTorch's own meanings of their options."""
 
@@ -66,6 +77,7 @@ class TorchSpec:
     train_losses: bool = True
     seed: Seed = 0
     keep: bool = False
+    checkpoint: CheckpointSpec | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     together: Literal["auto"] | Count = "auto"
 
@@ -127,6 +139,7 @@ class FunctionSpec:
     deterministic: bool = False
     seed: Seed = 0
     keep: bool = False
+    checkpoint: CheckpointSpec | None = None
 
 
 LearnerSpec = TorchSpec | LogisticRegressionSpec | RidgeSpec | ScikitLearnSpec | FunctionSpec

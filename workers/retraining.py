@@ -66,10 +66,10 @@ def _made(work: Work, done: list[int], parts: list[Losses], models: list[Models]
 
 def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, Models | None]:
     """Losses of a group, checked, and its models where they are kept."""
-    seeds, facts = work.task.seeds[group], work.facts
-    if not facts.keep:
-        return _checked(work, work.learner.retrain(members, seeds), group), None
-    keeper = keeper_of(work.learner)
+    seeds, learner = work.task.seeds[group], work.learner_for(group)
+    if not work.facts.keep:
+        return _checked(work, learner.retrain(members, seeds), group), None
+    keeper = keeper_of(learner)
     models = keeper.trained(members, seeds)
     return _checked(work, keeper.losses_of(models), group), models
 

@@ -53,7 +53,8 @@ class ChunkTrainer:
         """An outcome, or None where memory was too small for K > 1."""
         group: list[int] = []
         try:
-            return self._stored(self._made(task, group), began)
+            work = self._work(task, group)
+            return self._stored(self._made(work, task), work, began)
         except NonFiniteError as error:
             return self._failure(task, began, "non_finite", str(error), error.rows)
         except Exception as error:  # noqa: BLE001 - the worker's edge: an exception is an answer
@@ -62,9 +63,11 @@ class ChunkTrainer:
                 return None
             return self._failure(task, began, kind, reason, _alone(group))
 
-    def _made(self, task: ChunkTask, group: list[int]) -> Made:
+    def _work(self, task: ChunkTask, group: list[int]) -> Work:
         together = self._together(task)
-        work = work_of(self._learner, self._facts, task, together=together, worker=self._worker, group=group)
+        return work_of(self._learner, self._facts, task, together=together, worker=self._worker, group=group)
+
+    def _made(self, work: Work, task: ChunkTask) -> Made:
         return replace(self._done(work, task), seconds=float(work.seconds.sum(dtype=np.float64)))
 
     def _done(self, work: Work, task: ChunkTask) -> Made:
@@ -78,12 +81,14 @@ class ChunkTrainer:
             case _:
                 return retrain_chunk(work)
 
-    def _stored(self, made: Made, began: float) -> Receipt:
+    def _stored(self, made: Made, work: Work, began: float) -> Receipt:
         task = made.task
         for beside, content in made.before.items():
             self._store.put(beside, content)
         name = chunk_name(task.chunk, task.keys, task.replicates, made.content, kind=made.header.kind)
         self._store.put(name, made.content)
+        for checkpoints in work.checkpoints:
+            checkpoints.clear()
         return Receipt(
             chunk=task.chunk,
             name=name,

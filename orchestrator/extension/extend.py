@@ -160,6 +160,7 @@ def _facts(extension: _Extension, campaign: str) -> ChunkFacts:
         n_test=data.n_test,
         losses=test_set.losses,
         train_losses=test_set.losses if test_set.train_losses else (),
+        precision=extension.prepared.job.store.precision,
     )
 
 

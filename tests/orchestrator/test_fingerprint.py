@@ -11,7 +11,7 @@ from orchestrator.data.memory import arrays_data
 from orchestrator.fingerprint import explain_difference, fingerprints, learner_facts
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
-from workers.learner_specs import LogisticRegressionSpec, OptimizerSpec, ScheduleSpec, TorchSpec
+from workers.learner_specs import CheckpointSpec, LogisticRegressionSpec, OptimizerSpec, ScheduleSpec, TorchSpec
 from workers.user_code import snapshot_code
 
 LEARNER = LogisticRegressionSpec()
@@ -79,12 +79,14 @@ def test_every_option_of_a_learner_counts_but_together_and_device(field):
         "seed": 1,
         "device": "cpu",
         "together": 4,
+        "keep": True,
+        "checkpoint": CheckpointSpec(every=60.0),
     }
     spec = TorchSpec(model="m.py:Net")
 
     differs = learner_facts(spec) != learner_facts(dataclasses.replace(spec, **{field: other[field]}))
 
-    assert differs == (field not in {"together", "device"})
+    assert differs == (field not in {"together", "device", "keep", "checkpoint"})
 
 
 def test_a_learner_s_option_is_named_in_words():

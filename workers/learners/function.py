@@ -2,17 +2,22 @@
 
 `losses(members, seed, *, folder=None) -> {loss: [n_test], train_<loss>: [n] (optional)}` with members a bool array [n]
 over training rows, seed an int below 2^32, and NumPy arrays of float32 or float64 in the answer. The options under
-`learner.arguments` come as keywords. `folder` stays None here.
+`learner.arguments` come as keywords. `folder` is None, or with `learner.checkpoint` the path of a folder of this
+retrain's own, in which the function may keep its state: called again after a kill, on whichever worker, it finds the
+folder as it left it. It is removed when the retrain is stored.
 """
 
+import copy
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from estimators.arrays import BoolArray, Float32Array, SeedArray
+from workers.checkpointing import GroupCheckpoints
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.learner import LearnerTraits, Losses
@@ -38,6 +43,7 @@ class FunctionLearner:
         self._n_test = data.n_test
         self._function = function
         self._names: tuple[str, ...] = ()
+        self._checkpoints: GroupCheckpoints | None = None
 
     @property
     def n(self) -> int:
@@ -79,6 +85,12 @@ class FunctionLearner:
         del together
         return self
 
+    def resuming(self, checkpoints: GroupCheckpoints) -> "FunctionLearner":
+        """The same learner for one retrain, whose function is given a folder of its own."""
+        other = copy.copy(self)
+        other._checkpoints = checkpoints  # noqa: SLF001 - its own class
+        return other
+
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K calls, on members [K, n] with seeds [K].
 
@@ -95,7 +107,7 @@ class FunctionLearner:
 
     def _answer(self, row: BoolArray, seed: int) -> dict[str, Float32Array]:
         try:
-            found = self._function(row.copy(), seed, **self._spec.arguments)
+            found = self._function(row.copy(), seed, **self._folder(), **self._spec.arguments)
         except SystemExit as error:  # would end the driver, or the worker with every chunk it holds
             raise LearnerError(
                 f"{self._where} ends the program (sys.exit({error.code!r})): raise an exception instead"
@@ -108,6 +120,10 @@ class FunctionLearner:
         names = tuple(found)
         self._check_names(names)
         return {name: self._checked(name, found[name]) for name in names}
+
+    def _folder(self) -> dict[str, Path]:
+        """The keyword `folder`, where there is one to give."""
+        return {} if self._checkpoints is None else {"folder": self._checkpoints.work_folder()}
 
     def _check_names(self, names: tuple[str, ...]) -> None:
         wrong = [name for name in names if not (isinstance(name, str) and NAME.fullmatch(name))]
@@ -168,7 +184,8 @@ def _call_trouble(function: Callable[..., object], spec: FunctionSpec) -> str:
     except ValueError:  # written in C, without a signature: the smoke retrain will tell
         return ""
     try:
-        signature.bind(np.ones(1, dtype=np.bool_), 0, **spec.arguments)
+        folder = {} if spec.checkpoint is None else {"folder": None}
+        signature.bind(np.ones(1, dtype=np.bool_), 0, **folder, **spec.arguments)
     except TypeError as error:
         return f"{error} (it is {getattr(function, '__name__', 'a callable')}{signature})"
     return ""

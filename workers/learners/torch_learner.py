@@ -7,13 +7,16 @@ import numpy as np
 from torch import nn
 
 from estimators.arrays import BoolArray, Float32Array, IntArray, SeedArray
+from workers.checkpointing import GroupCheckpoints
 from workers.dataset import Dataset
 from workers.device import choose_device, device_memory, evaluation_rows, models_together
 from workers.errors import LearnerError
+from workers.keeping import Models
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import TorchSpec
 from workers.learners.torch_batches import batch_width
 from workers.learners.torch_data import as_inputs, torch_data
+from workers.learners.torch_keeping import losses_of_models, trained_models
 from workers.learners.torch_looped import LoopedTrainer
 from workers.learners.torch_module import ModuleFactory, checked_class
 from workers.learners.torch_numerics import bits_depend_on, numeric_class
@@ -173,6 +176,22 @@ class TorchLearner:
         self._spec = dataclasses.replace(self._spec, together=together)
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
+
+    def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
+        """Models of retrains: parameters and buffers by the names of the network's state dict, each [R, ...]."""
+        return trained_models(self._trainer, members.astype(np.bool_, copy=False), seeds)
+
+    def losses_of(self, models: Models) -> Losses:
+        """Losses of kept models, see `workers.keeping`."""
+        return losses_of_models(self._trainer, models)
+
+    def resuming(self, checkpoints: GroupCheckpoints) -> "TorchLearner":
+        """The same learner for one group of retrains that keeps states in its middle, see `workers.checkpointing`."""
+        other = copy.copy(self)
+        other._trainer = dataclasses.replace(  # noqa: SLF001 - its own class
+            self._trainer, setting=dataclasses.replace(self._trainer.setting, checkpoints=checkpoints)
+        )
+        return other
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Train on each row of members [R, n] with its seed [R]; losses [R, n_test], and [R, n] on the training set.

@@ -1,6 +1,7 @@
 """Retrains trained one after the other: any model, by PyTorch's own optimizers."""
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_losses import losses_of
 from workers.learners.torch_module import seeded
 from workers.learners.torch_optimizers import module_optimizer
+from workers.learners.torch_resuming import module_checkpoints
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
 from workers.learners.torch_stack import class_major
 
@@ -31,14 +33,22 @@ class LoopedTrainer:
         return joined([self._one(row, int(seed)) for row, seed in zip(members, seeds, strict=True)])
 
     def _one(self, members: BoolArray, seed: int) -> Losses:
-        setting = self.setting
-        data = setting.data
-        module = setting.factory.build(seed).to(data.device)
-        with seeded(derive_seed("forward", seed), data.device):
-            self.train(module, setting.stream(members, seed))
-            module.eval()
+        return self.evaluated(self.trained(members, seed))
+
+    def trained(self, members: BoolArray, seed: int) -> nn.Module:
+        """The model of a retrain on members [n]."""
+        module = self.setting.factory.build(seed).to(self.setting.data.device)
+        with seeded(derive_seed("forward", seed), self.setting.data.device):
+            self.train(module, self.setting.stream(members, seed))
+        return module
+
+    def evaluated(self, module: nn.Module) -> Losses:
+        """Losses of one model; what its forward draws in evaluation is the same for all."""
+        data = self.setting.data
+        module.eval()
+        with seeded(derive_seed("evaluation"), data.device):
             test = to_numpy(self._losses(module, data.test_features, data.test_labels), 1)
-            if not setting.spec.train_losses:
+            if not self.setting.spec.train_losses:
                 return Losses(test=test)
             return Losses(test=test, train=to_numpy(self._losses(module, data.train_features, data.train_labels), 1))
 
@@ -51,8 +61,10 @@ class LoopedTrainer:
         optimizer = module_optimizer(self.setting.spec.optimizer, trained)
         dropouts = counted(module)
         keys = [step_keys(np.array([stream.seed], dtype=np.uint64), i, 0, stream.steps) for i in range(len(dropouts))]
+        kept = module_checkpoints(module, optimizer, data.device, self.setting.checkpoints)
+        first = 0 if kept is None else kept.restore()
         steps = zip(stream.batches(), self.setting.rates(stream).tolist(), strict=True)
-        for step, (batch, rate) in enumerate(steps):
+        for step, (batch, rate) in islice(enumerate(steps), first, None):
             for layer, layer_keys in zip(dropouts, keys, strict=True):
                 layer.dropout_key.fill_(int(layer_keys[step, 0]))
             rows = torch.from_numpy(batch).to(data.device)
@@ -63,6 +75,8 @@ class LoopedTrainer:
             outputs = module(as_inputs(data.train_features[rows]))
             self._loss(outputs, data.train_labels[rows], coefficients).backward()  # type: ignore[no-untyped-call] # torch's
             optimizer.step()
+            if kept is not None and step + 1 < stream.steps:
+                kept.after(step + 1)
 
     def _loss(self, outputs: Tensor, labels: Tensor, coefficients: Tensor) -> Tensor:
         if self.setting.data.task == "classification":

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
+from workers.checkpointing import GroupCheckpoints
 from workers.learner import Losses
 from workers.learner_specs import TorchSpec
 from workers.learners.torch_batches import BatchStream
@@ -18,7 +19,10 @@ from workers.learners.torch_schedules import schedule_factors
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetting:
-    """A job's torch learner on its data. kept: the losses returned. skip_single: see `BatchStream`."""
+    """A job's torch learner on its data. kept: the losses returned. skip_single: see `BatchStream`.
+
+    checkpoints: of the one group that trains with this setting, where states are kept in the middle.
+    """
 
     spec: TorchSpec
     data: TorchData
@@ -26,6 +30,7 @@ class TrainingSetting:
     kept: tuple[str, ...]
     evaluation_rows: int
     skip_single: bool = False
+    checkpoints: GroupCheckpoints | None = None
 
     def stream(self, members: BoolArray, seed: int) -> BatchStream:
         """The batches of a retrain."""

@@ -13,6 +13,7 @@ from workers.learners.torch_data import as_inputs
 from workers.learners.torch_group import GroupTraining
 from workers.learners.torch_losses import losses_of
 from workers.learners.torch_optimizers import flat_optimizer
+from workers.learners.torch_resuming import run_resumably
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
 from workers.learners.torch_stack import fixed_tensors
 from workers.learners.torch_state import GroupState
@@ -35,7 +36,10 @@ class TogetherTrainer:
     def _group(self, members: BoolArray, seeds: SeedArray) -> Losses:
         count = len(members)
         rows = np.minimum(np.arange(self.together), count - 1)
-        state = self.trained(members[rows], seeds[rows])
+        return self.evaluated(self.trained(members[rows], seeds[rows]), count)
+
+    def evaluated(self, state: GroupState, count: int) -> Losses:
+        """Losses of the first `count` of K models."""
         data = self.setting.data
         test = to_numpy(self.losses(state, data.test_features, data.test_labels), count)
         if not self.setting.spec.train_losses:
@@ -66,7 +70,7 @@ class TogetherTrainer:
     def trained(self, members: BoolArray, seeds: SeedArray) -> GroupState:
         """The states of K models after training."""
         state = self.fresh(seeds)
-        self.training(state, members, seeds).run()
+        run_resumably(self.training(state, members, seeds), state, self.setting.checkpoints)
         return state
 
     @torch.no_grad()

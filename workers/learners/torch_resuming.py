@@ -1,0 +1,100 @@
+"""Networks that stop in the middle of a retrain and go on: a group's state, or a module's with its optimizer."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from estimators.arrays import AnyArray
+from workers.checkpointing import GroupCheckpoints
+from workers.learners.torch_group import GroupTraining
+from workers.learners.torch_state import GroupState
+
+_GENERATOR = "generator"
+_CUDA = "generator.cuda"
+_STEP = "step"
+
+
+def run_resumably(training: GroupTraining, state: GroupState, checkpoints: GroupCheckpoints | None) -> None:
+    """Train a group to its end, from its newest checkpoint where there is one, with a new one at each interval."""
+    if checkpoints is None:
+        training.run()
+        return
+    found = checkpoints.latest()
+    if found is not None:
+        state.restore({name: _tensor(array) for name, array in found.items()})
+    checkpoints.due()
+    stride = 1
+    while state.step < training.steps:
+        began, first = checkpoints.clock(), state.step
+        training.run(until=state.step + stride)
+        if checkpoints.due() and state.step < training.steps:
+            checkpoints.save(state.step, {name: tensor.numpy() for name, tensor in state.tensors().items()})
+        seconds = max(checkpoints.clock() - began, 1e-9) / max(state.step - first, 1)
+        stride = max(1, min(2 * stride, int(0.25 * checkpoints.every / seconds)))
+
+
+class ModuleCheckpoints:
+    """A module's training, one step after the other: parameters, buffers, the optimizer and random numbers."""
+
+    def __init__(
+        self, module: nn.Module, optimizer: torch.optim.Optimizer, device: str, checkpoints: GroupCheckpoints
+    ) -> None:
+        self._module, self._optimizer, self._device, self._checkpoints = module, optimizer, device, checkpoints
+
+    def restore(self) -> int:
+        """Go back to the newest state; returns its step, 0 where there is none."""
+        self._checkpoints.due()
+        found = self._checkpoints.latest()
+        if found is None:
+            return 0
+        tensors = {name: _tensor(array) for name, array in found.items()}
+        state = {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}
+        self._module.load_state_dict(state)
+        held = self._optimizer.state_dict()
+        held["state"] = _unflattened(tensors)
+        self._optimizer.load_state_dict(held)
+        torch.set_rng_state(tensors[_GENERATOR])
+        if _CUDA in tensors:
+            torch.cuda.set_rng_state(tensors[_CUDA], self._device)
+        return int(tensors[_STEP])
+
+    def after(self, step: int) -> None:
+        """Keep the state after `step` steps where it is time."""
+        if not self._checkpoints.due():
+            return
+        tensors: dict[str, Tensor] = {f"module.{name}": t for name, t in self._module.state_dict().items()}
+        for place, parts in self._optimizer.state_dict()["state"].items():
+            tensors |= {
+                f"optimizer.{place}.{name}": torch.as_tensor(part) for name, part in parts.items() if part is not None
+            }
+        tensors |= {_GENERATOR: torch.get_rng_state(), _STEP: torch.tensor(step)}
+        if self._device.startswith("cuda"):
+            tensors[_CUDA] = torch.cuda.get_rng_state(self._device)
+        arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+        self._checkpoints.save(step, arrays)
+
+
+def module_checkpoints(
+    module: nn.Module, optimizer: torch.optim.Optimizer, device: str, checkpoints: GroupCheckpoints | None
+) -> ModuleCheckpoints | None:
+    """Checkpoints of a module's training, None where none are kept."""
+    return None if checkpoints is None else ModuleCheckpoints(module, optimizer, device, checkpoints)
+
+
+def _unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for place, name, tensor in _optimizer_parts(tensors):
+        state.setdefault(place, {})[name] = tensor
+    return state
+
+
+def _optimizer_parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, str, Tensor]]:
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            place, _, part = name.removeprefix("optimizer.").partition(".")
+            yield int(place), part, tensor
+
+
+def _tensor(array: AnyArray) -> Tensor:
+    return torch.from_numpy(array.copy())
