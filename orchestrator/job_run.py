@@ -18,7 +18,7 @@ from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen
 from orchestrator.reporting import SECONDS_TAG, make_report
 from orchestrator.results import JobResult
-from orchestrator.session import Session, open_session
+from orchestrator.session import Session, keep_manifests, open_session
 from orchestrator.signals import StopRequest
 from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.addresses import mask_address
@@ -120,6 +120,7 @@ class _Driver:
             with self._closing_pool():
                 outcomes = self._stream.carry_out()
             result = self._results(outcomes)
+            keep_manifests(self.session)
             self._refuse_failures(outcomes, result)
             status = "FINISHED"
         except (BudgetSpent, Interrupted):

@@ -15,6 +15,7 @@ from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import prepare
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
+from orchestrator.store.manifest import MANIFEST_TAG
 from orchestrator.store.read_cache import cached_rows
 from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
@@ -180,10 +181,11 @@ def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[Campai
     """The rows of all campaigns of a job."""
     stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
     walking = {run.campaign_id: stores[run.campaign_id] for run in runs if run.parameters.get("design") == "walk"}
+    manifests = {run.campaign_id: run.tags.get(MANIFEST_TAG, "") for run in runs}
     n, n_test = loaded.dataset.n, loaded.dataset.n_test
     if walking:
-        return WalkingStore(stores, fingerprints, walking=walking, n=n, n_test=n_test)
-    return LossStore(stores, fingerprints, n=n, n_test=n_test)
+        return WalkingStore(stores, fingerprints, walking=walking, n=n, n_test=n_test, manifests=manifests)
+    return LossStore(stores, fingerprints, n=n, n_test=n_test, manifests=manifests)
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:

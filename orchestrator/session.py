@@ -16,7 +16,9 @@ from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates, rows_of_walks
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
+from orchestrator.store.compaction import write_manifest
 from orchestrator.store.loss_store import LossStore
+from orchestrator.store.manifest import MANIFEST_TAG
 from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.inputs import DataInput, data_inputs
 from orchestrator.tracking.journal import Journal
@@ -29,6 +31,9 @@ from workers.identity_file import Role, encode_identities, identities_name
 from workers.smoke import SmokeReport
 from workers.stores import open_chunk_store
 from workers.training import ChunkFacts
+
+FILES_WITHOUT_MANIFEST = 64
+"""Opening fewer files than this costs less than 0.1 s on a local disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,8 @@ def open_session(
         try:
             runs = [_campaign_run(prepared, tracker, parent, each) for each in prepared.campaigns]
             store = loss_store(prepared.loaded, prepared.fingerprints, tracker.campaign_runs())
-            store.refresh()
+            store.refresh(listing=True)
+            _list_again(tracker, runs)
             campaigns = tuple(
                 _open(prepared, each, run, store, report, workers)
                 for each, run in zip(prepared.campaigns, runs, strict=True)
@@ -111,6 +117,22 @@ def open_session(
             waiting = journal.close()
             if waiting:
                 say(f"{waiting} metric points wait on disk for the tracking server; the next run sends them")
+
+
+def _list_again(tracker: Tracker, runs: list[CampaignRun]) -> None:
+    """What is written from now on stands in no manifest: readers list these campaigns until they have ended."""
+    for run in runs:
+        if run.tags.get(MANIFEST_TAG):
+            tracker.set_tags(run.run_id, {MANIFEST_TAG: ""})
+
+
+def keep_manifests(session: Session) -> None:
+    """List the rows of campaigns of many files, so that readers need not open each of them."""
+    for opened in session.campaigns:
+        rows = session.store.rows_of(opened.planned.id)
+        if len({file for file, _, _ in rows.values()}) >= FILES_WITHOUT_MANIFEST:
+            name = write_manifest(session.store, opened.planned.id, rows)
+            session.tracker.set_tags(opened.run.run_id, {MANIFEST_TAG: name})
 
 
 def _tags(prepared: Prepared) -> dict[str, Value]:

@@ -14,6 +14,7 @@ import numpy as np
 from orchestrator.plan import RowId
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.manifest import ManifestFacts, ManifestRows, encode_manifest
+from orchestrator.store.row_index import Counting
 from orchestrator.store.row_names import FileFacts, FileId
 from workers.chunk_file import chunk_name, encode
 from workers.chunk_joining import joined
@@ -23,9 +24,6 @@ from workers.model_file import beside, models_of_chunk
 SMALL_BYTES = 8 * 2**20
 LARGE_BYTES = 64 * 2**20
 LEAST_FILES = 2
-
-Counting = dict[RowId, tuple[FileId, int, str | None]]
-"""Row -> the file where it counts, the row in it, and why it failed."""
 
 Step = Callable[[str], None]
 """Told what was just done: "joined" a file, "manifest" put, "named" by the run. Tests end the process there."""
@@ -58,7 +56,8 @@ def compact(
     for group in groups:
         _join(store, group, counting)
         step("joined")
-    manifest = write_manifest(store, campaign)
+    store.refresh(listing=True)
+    manifest = write_manifest(store, campaign, rows_that_count(store, campaign))
     step("manifest")
     name_manifest(manifest)
     step("named")
@@ -92,10 +91,9 @@ def rows_that_count(store: LossStore, campaign: str) -> Counting:
     return {row: (file, place, reason) for row, (_, _, file, place, reason) in best.items()}
 
 
-def write_manifest(store: LossStore, campaign: str) -> str:
-    """Put the manifest of a campaign's rows that count, and return its name; reads what is there anew."""
-    store.refresh(listing=True)
-    counting, facts = rows_that_count(store, campaign), store.file_facts()
+def write_manifest(store: LossStore, campaign: str, counting: Counting) -> str:
+    """Put the manifest of a campaign's rows that count, and return its name."""
+    facts = store.file_facts()
     used = sorted({file for file, _, _ in counting.values()})
     place = {file: number for number, file in enumerate(used)}
     rows = ManifestRows(

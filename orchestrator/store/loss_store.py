@@ -13,11 +13,10 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 
-from estimators.arrays import BoolArray, Float32Array
+from estimators.arrays import BoolArray
 from estimators.subsets import unpack
 from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
@@ -25,7 +24,8 @@ from orchestrator.store.bounded_cache import BoundedCache
 from orchestrator.store.chunk_files import Accept, ChunkFiles, any_header
 from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files, store_facts
 from orchestrator.store.manifest import ManifestFacts, decode_manifest
-from orchestrator.store.row_index import FileFacts, FileId, Place, RowIndex
+from orchestrator.store.row_index import Counting, FileFacts, FileId, Place, RowIndex
+from orchestrator.store.stored_rows import StoredRows
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints, LossRows
 from workers.errors import ChunkError, StoreError
@@ -36,19 +36,6 @@ _MOST_PROBLEMS = 20
 _TRIES = 3
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRows:
-    """Rows in the order asked. members [K, n] bool; losses [K, n_test] and train_losses [K, n] float32.
-
-    failed: [K]; a failed row's losses are NaN.
-    """
-
-    members: BoolArray
-    losses: Float32Array
-    train_losses: Float32Array | None
-    failed: BoolArray
 
 
 class LossStore:
@@ -185,6 +172,11 @@ class LossStore:
         """Rows that failed for good, with the reason."""
         self._settle()
         return dict(self._index.failures)
+
+    def rows_of(self, campaign: str) -> Counting:
+        """Rows that stand in a campaign's own files, with their places and the reasons of those that failed."""
+        self._settle()
+        return self._index.rows_of(campaign)
 
     def place(self, row: RowId) -> Place | None:
         """Where a row stands, None where no file has it."""

@@ -11,7 +11,10 @@ from orchestrator.store.row_names import FileFacts, FileId, Place
 from orchestrator.store.row_table import RowTable
 from workers.chunk_types import ChunkKeys
 
-__all__ = ["FileFacts", "FileId", "Place", "RowIndex"]
+__all__ = ["Counting", "FileFacts", "FileId", "Place", "RowIndex"]
+
+Counting = dict[RowId, tuple[FileId, int, str | None]]
+"""Row -> the file where it counts, the row in it, and why it failed."""
 
 
 class RowIndex:
@@ -102,6 +105,20 @@ class RowIndex:
             for asked, position in enumerate(table.find(rows).tolist()):
                 if position >= 0:
                     found[asked] = self._better(rows[asked], found[asked], table, position)
+        return found
+
+    def rows_of(self, campaign: str) -> Counting:
+        """Rows that stand in a campaign's own files."""
+        found: Counting = {}
+        for table in self._tables:
+            if table.campaign == campaign:
+                for position, row in enumerate(table.ids(range(len(table)))):
+                    found[row] = (*table.place(position), table.reasons.get(position))
+        for row, place in self._places.items():
+            if place.file.campaign == campaign:
+                here = (*place, self.failures.get(row, "") if row in self._failed_here else None)
+                known = found.get(row, here)
+                found[row] = min(known, here, key=lambda each: (each[2] is not None, each[0]))
         return found
 
     def missing(self, rows: Iterable[RowId]) -> list[int]:
