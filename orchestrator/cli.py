@@ -26,9 +26,19 @@ COMMANDS = {
     "explain": "Say what works on one test instance, or what one training instance does.",
     "report": "Write the HTML report from the stored losses.",
     "query": "Answer one SELECT over the stored losses.",
+    "verify": "Check every file of a store; set bad ones aside.",
+    "import": "Take in losses of loops run elsewhere.",
+    "export": "Write a store into one folder, with hashes.",
+    "merge": "Take another store's retrains into a job's.",
+    "compact": "Join small chunk files to large ones.",
+    "gc": "Show, then remove, what no campaign refers to.",
     "methods": "List designs and values, with paper and cost.",
     "doctor": "Check this machine: versions, disk, memory, GPU.",
 }
+
+
+_MODULES = {"import": "import_"}
+"""Commands whose name cannot be a module's."""
 
 
 class _LazyGroup(click.Group):
@@ -41,7 +51,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             ctx.fail(f"no such command: {shown(cmd_name)}. {did_you_mean(cmd_name, COMMANDS)}".strip())
-        module = importlib.import_module(f"orchestrator.commands.{cmd_name}")
+        module = importlib.import_module(f"orchestrator.commands.{_MODULES.get(cmd_name, cmd_name)}")
         command: click.Command = module.command
         return command
 
@@ -96,7 +106,9 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line and return its exit code; never raises but for what Python itself raises at exit."""
     debug = "--debug" in arguments
     try:
-        cli.main(args=[each for each in arguments if each != "--debug"], prog_name="apportion", standalone_mode=False)
+        code = cli.main(
+            args=[each for each in arguments if each != "--debug"], prog_name="apportion", standalone_mode=False
+        )
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.ClickException as error:
@@ -107,7 +119,7 @@ def run_command(arguments: list[str]) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - the outermost edge: every error becomes an exit code
         return _report(error, debug=debug)
-    return 0
+    return code if isinstance(code, int) else 0  # what a command gave to `ctx.exit`
 
 
 def main() -> None:

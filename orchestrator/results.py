@@ -12,14 +12,14 @@ from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
-from orchestrator.preparation import prepare
+from orchestrator.preparation import Prepared, prepare
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.manifest import MANIFEST_TAG
 from orchestrator.store.read_cache import cached_rows
 from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
-from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
 from workers.chunk_types import Fingerprints
 from workers.stores import open_chunk_store
 
@@ -130,11 +130,26 @@ def open_result(job: Job) -> JobResult:
 class StoredJob:
     """A job's store opened to read, whether its campaigns have values yet or not. runs: of all campaigns in it."""
 
-    job: Job
-    loaded: LoadedData
+    prepared: Prepared
+    tracker: Tracker
+    parent: JobRun
     runs: tuple[CampaignRun, ...]
-    wanted: frozenset[str]
     store: LossStore
+
+    @property
+    def job(self) -> Job:
+        """The job."""
+        return self.prepared.job
+
+    @property
+    def loaded(self) -> LoadedData:
+        """Its data."""
+        return self.prepared.loaded
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Ids of the campaigns that the job names."""
+        return frozenset(campaign.id for campaign in self.prepared.campaigns)
 
     @property
     def runs_of_job(self) -> list[CampaignRun]:
@@ -144,6 +159,13 @@ class StoredJob:
 
 def open_stored(job: Job) -> StoredJob:
     """The store of a job as it is now; raises as `open_result`, but for campaigns without values."""
+    stored = stored_job(job)
+    stored.store.refresh()
+    return stored
+
+
+def stored_job(job: Job) -> StoredJob:
+    """The same with no chunk looked at yet: what is damaged is not refused."""
     tracker = open_tracker(job)
     parent = tracker.find_job_run()
     if parent is None or parent.fingerprints is None:
@@ -152,9 +174,7 @@ def open_stored(job: Job) -> StoredJob:
     refuse_other(parent.fingerprints, prepared.fingerprints)
     runs = tracker.campaign_runs()
     store = loss_store(prepared.loaded, parent.fingerprints, runs)
-    store.refresh()
-    wanted = frozenset(campaign.id for campaign in prepared.campaigns)
-    return StoredJob(job, prepared.loaded, tuple(runs), wanted, store)
+    return StoredJob(prepared, tracker, parent, tuple(runs), store)
 
 
 def open_tracker(job: Job) -> Tracker:

@@ -39,3 +39,16 @@ class PartialReads(Protocol):
     def open(self, name: str) -> BinaryIO:
         """The file for reading, seekable, to be closed by the caller; raises StoreError where it is absent."""
         ...
+
+
+@runtime_checkable
+class Tidying(Protocol):
+    """A chunk store from which files can be taken out; never done by workers."""
+
+    def set_aside(self, name: str) -> str:
+        """Move a file into the store's quarantine, where no reader looks; returns its place there."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file for good; harmless where it is absent."""
+        ...

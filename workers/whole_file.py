@@ -37,7 +37,7 @@ def write_whole(path: Path, content: bytes, *, fault: Fault = no_fault) -> None:
     """
     fault("begun")
     if _holds(path, content):
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return
     temporary = path.with_name(f"{_PREFIX}{path.name[:150]}.{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     try:
@@ -47,7 +47,7 @@ def write_whole(path: Path, content: bytes, *, fault: Fault = no_fault) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     fault("removed")
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     fault("folder synced")
 
 
@@ -74,7 +74,7 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     make_folder(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _write_synced(temporary: Path, content: bytes, fault: Fault) -> None:
@@ -112,7 +112,17 @@ def _holds(path: Path, content: bytes) -> bool:
     return True
 
 
-def _sync_folder(folder: Path) -> None:
+def free_path(path: Path) -> Path:
+    """The path itself, or where that is taken, the first of `<name>.1`, `<name>.2`, ... that is not."""
+    place, number = path, 0
+    while place.exists():
+        number += 1
+        place = path.with_name(f"{path.name}.{number}")
+    return place
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

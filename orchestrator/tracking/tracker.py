@@ -71,7 +71,7 @@ class Tracker:
 
     def __init__(self, client: Any, place: Place, experiment_id: str, *, job: str, artifacts: Artifacts) -> None:
         self._client = client
-        self._artifacts = artifacts
+        self.artifacts = artifacts
         self._writer = RunWriter(client, experiment_id, artifacts, shown=place.shown)
         self.place = place
         self.experiment_id = experiment_id
@@ -204,13 +204,13 @@ class Tracker:
     def put(self, run_id: str, path: str, content: str | bytes) -> str:
         """Keep a file with a run, over an older one of that path; returns where a person finds it."""
         with our_words(self.place.shown):
-            self._artifacts.put(run_id, path, content.encode() if isinstance(content, str) else content)
-        return self._artifacts.shown(run_id, path)
+            self.artifacts.put(run_id, path, content.encode() if isinstance(content, str) else content)
+        return self.artifacts.shown(run_id, path)
 
     def get(self, run_id: str, path: str) -> bytes | None:
         """A file kept with a run, None where there is none."""
         with our_words(self.place.shown):
-            return self._artifacts.get(run_id, path)
+            return self.artifacts.get(run_id, path)
 
     def finish(self, run_id: str, status: Status) -> None:
         """Mark a run as ended: FINISHED, FAILED, or KILLED for one that was interrupted and can be resumed."""
@@ -251,7 +251,7 @@ class Tracker:
             run_id=run.info.run_id,
             campaign_id=run.data.tags[CAMPAIGN],
             name=run.info.run_name,
-            chunks_address=self._artifacts.chunks_address(run.info.run_id, run.info.artifact_uri),
+            chunks_address=self.artifacts.chunks_address(run.info.run_id, run.info.artifact_uri),
             status=run.info.status,
             parameters=dict(run.data.params),
             tags=dict(run.data.tags),

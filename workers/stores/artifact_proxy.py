@@ -13,7 +13,7 @@ from workers.chunk_name import parsed_of_any_kind
 from workers.errors import StoreError
 from workers.stores.http_calls import HttpCalls
 from workers.stores.ranged_file import BLOCK, RangedFile
-from workers.stores.store_names import checked_name
+from workers.stores.store_names import QUARANTINE, checked_name
 
 ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 _SCHEME = "mlflow-artifacts+"
@@ -76,6 +76,18 @@ class ArtifactProxyStore:
                     f"{self._base}: the answer is no list of files\n    see that an MLflow server is at this address"
                 ) from error
         return sorted(name for path in files if not (name := str(path).rpartition("/")[2]).startswith("."))
+
+    def set_aside(self, name: str) -> str:
+        """Copy a file into `quarantine/`, then take it out; raises StoreError where the server cannot or may not."""
+        aside = f"{self._base}/{quote(self._path)}/{QUARANTINE}/{checked_name(name)}"
+        self._calls.ask("PUT", aside, content=self.get(name)).close()
+        self.remove(name)
+        return aside
+
+    def remove(self, name: str) -> None:
+        """Remove a file for good; raises StoreError where the server cannot or may not."""
+        if name in self.names():
+            self._calls.ask("DELETE", self._url(name)).close()
 
     def _holds(self, name: str, content: bytes) -> bool:
         if name not in self.names():

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from workers.errors import StoreError
-from workers.stores.store_names import checked_name
-from workers.whole_file import Fault, make_folder, no_fault, sweep, write_whole
+from workers.stores.store_names import QUARANTINE, checked_name
+from workers.whole_file import Fault, free_path, make_folder, no_fault, sweep, sync_folder, write_whole
 
 _ROOM = "make room (df -h shows where), then: apportion resume JOB"
 _RIGHTS = "make the folder writable for this user (ls -ld shows its owner), or name another store"
@@ -78,6 +78,28 @@ class FolderStore:
             return path.open("rb")
         except OSError as error:
             raise _store_error(error, f"cannot read {path}") from error
+
+    def set_aside(self, name: str) -> str:
+        """Move a file into `quarantine/`; raises StoreError where that cannot be done."""
+        path, aside = self._path(name), self.folder / QUARANTINE
+        try:
+            make_folder(aside)
+            target = free_path(aside / path.name)
+            path.rename(target)
+            sync_folder(aside)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise _store_error(error, f"cannot set {path} aside") from error
+        return str(target)
+
+    def remove(self, name: str) -> None:
+        """Remove a file for good; raises StoreError where that cannot be done."""
+        path = self._path(name)
+        try:
+            path.unlink(missing_ok=True)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise _store_error(error, f"cannot remove {path}") from error
 
     def _path(self, name: str) -> Path:
         return self.folder / checked_name(name)

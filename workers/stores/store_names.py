@@ -4,6 +4,9 @@ import re
 
 from workers.errors import StoreError
 
+QUARANTINE = "quarantine"
+"""The folder of files that were set aside, inside a store."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 

@@ -1,0 +1,1 @@
+"""Keeping a store: verified, mended, joined, handed on, tidied."""
