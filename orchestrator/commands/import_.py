@@ -11,9 +11,11 @@ from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import prepare, smoke
 from orchestrator.progress import Screen
 from orchestrator.session import open_session
+from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import counted
+from workers.smoke import SmokeReport
 
 HELP = """Take losses that were computed elsewhere into JOB's campaign on the same subsets.
 
@@ -37,11 +39,17 @@ def command(job: Path, members: Path, losses: Path) -> None:
     prepared = prepare(loaded, screen.say)
     subsets = members_of(read_arrays(members), members, prepared.loaded.dataset.n)
     found = read_arrays(losses)
-    report = cache(lambda: smoke(prepared))
+    choice = ChoiceOfTogether(prepared, workers_that_fit(loaded), screen.say)
+
+    @cache
+    def report() -> SmokeReport:
+        chosen = choice.get()
+        return smoke(prepared, together=None if chosen is None else chosen.together)
+
     report()  # a learner that cheats is refused before anything is made
     tracker = Tracker.open(loaded.store, loaded.folder, loaded.name, say=screen.say)
     assert tracker is not None, "it is made where it is not there"
-    with open_session(prepared, tracker, report, workers_that_fit(loaded), screen.say) as session:
+    with open_session(prepared, tracker, choice, report, workers_that_fit(loaded), screen.say) as session:
         done = import_rows(session, subsets, found, members_file=members, losses_file=losses)
     click.echo(f"{done.campaign}: {counted(done.rows, 'row')} taken in, {done.there} were in the store already")
     if done.repeated:

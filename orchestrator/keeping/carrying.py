@@ -18,7 +18,7 @@ from orchestrator.results import DRAWS_TAG, RETRAINS_TAG, StoredJob
 from orchestrator.store.manifest import MANIFEST_TAG, is_manifest
 from orchestrator.tracking.tracker import CampaignRun
 from workers.chunk_file import decode_keys
-from workers.chunk_name import parse_name
+from workers.chunk_name import parsed_of_any_kind
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
@@ -182,7 +182,7 @@ def _checked_files(campaign: SourceCampaign, stored: StoredJob) -> list[str]:
         wanted = None if campaign.hashes is None else campaign.hashes.get(name, "")
         if wanted is not None and hashlib.sha256(content).hexdigest() != wanted:
             raise StoreRefused("damaged, or not in its list of files", where=where, mend="export the store again")
-        if parse_name(name) is not None:
+        if parsed_of_any_kind(name) is not None:
             try:
                 header = decode_keys(content, name=name).header
             except ChunkError as error:

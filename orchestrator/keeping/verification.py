@@ -13,7 +13,8 @@ from orchestrator.results import StoredJob
 from orchestrator.store.manifest import MANIFEST_TAG, decode_manifest, is_manifest
 from orchestrator.store.row_names import FileId
 from orchestrator.tracking.tracker import CampaignRun
-from workers.chunk_name import HASH_DIGITS, content_hash, parse_name
+from workers.chunk_file import decode_keys
+from workers.chunk_name import HASH_DIGITS, RETRAINS, content_hash, parsed_of_any_kind
 from workers.chunk_store import ChunkStore, Tidying
 from workers.errors import ChunkError
 from workers.identity_file import decode_identities, encode_identities, identities_name
@@ -75,10 +76,13 @@ def repair(stored: StoredJob, bad: list[BadFile]) -> list[str]:
 def _trouble(stored: StoredJob, run: CampaignRun, store: ChunkStore, name: str) -> str:
     """What is wrong with a file, "" where nothing is, or where it is none of ours."""
     try:
-        if parse_name(name) is not None:
+        named = parsed_of_any_kind(name)
+        if named is not None and named.kind == RETRAINS:
             problems = stored.store.chunks.opened(FileId(name, run.campaign_id), whole=True)[2]
             return problems[0].what if problems else ""
-        if is_manifest(name):
+        if named is not None:
+            decode_keys(store.get(name), name=name)
+        elif is_manifest(name):
             decode_manifest(name, store.get(name))
         elif name.startswith("identities-"):
             decode_identities(store.get(name))
