@@ -100,7 +100,7 @@ def _rows(part: nn.Module, layer: Layer, inputs: list[Tensor], slopes: list[Tens
         return Tokens(a[:, :, 0], s, layer.shapes[0][0])
     if layer.form == "scale":
         return Dense(torch.cat([(a * s).sum(dim=1), s.sum(dim=1)][: len(layer.parameters)], dim=1))
-    if isinstance(part, CONVOLUTIONS) and part.groups > 1:
+    if isinstance(part, CONVOLUTIONS) and layer.form == "grouped":
         return _grouped(a, s, part.groups, bias=len(layer.parameters) > 1)
     return Outer(a, s, bias=len(layer.parameters) > 1)
 
@@ -117,7 +117,7 @@ def _positions(part: nn.Module, layer: Layer, given: Tensor, slopes: Tensor) -> 
         return given.reshape(rows, -1, given.shape[-1]), slopes.reshape(rows, -1, slopes.shape[-1])
     if layer.form == "tokens":
         return _token_positions(part, given, slopes)
-    if layer.form == "convolution":
+    if layer.form in {"convolution", "grouped"}:
         return windows(part, given), slopes.flatten(2).transpose(1, 2)
     return _normalised(part, given), _channels_last(part, slopes)
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from estimators.arrays import FloatArray, IntArray
+from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.errors import EstimatorError
 from estimators.gradient.fitting import fit_curvature
 from estimators.gradient.objective import Instances
-from estimators.gradient.record import Checkpoint, Estimator, Trajectory
+from estimators.gradient.record import Estimator
 from estimators.gradient.source import GradientSource
 from estimators.gradient.stage import Stage, TestSide
+from estimators.gradient.trajectory import Checkpoint, Trajectory
 
 SIDE_FLOATS = 2**27
 """Solved test gradients held at once (0.5 GB in float32); more tests are taken in further columns."""
@@ -56,7 +57,7 @@ class Engine:
         trajectory: Trajectory = (),
     ) -> None:
         self.estimator = estimator
-        self.source = source
+        self.source = source if estimator.projection is None else source.projected(estimator.projection)
         self.train = train
         self.test = test
         named = dict(source.objective.module.state_dict())
@@ -93,15 +94,36 @@ class Engine:
             total[rows, columns] += part
         return total
 
-    def self_influence(self) -> FloatArray:
-        """Each training instance's influence on its own loss, [n] float64: the diagonal, without the matrix."""
+    def values_of(self, rows: torch.Tensor) -> FloatArray:
+        """Influence [r, n_test] of the training instances at positions `rows` only; curvatures are fitted on all."""
+        total = np.zeros((len(rows), len(self.test)))
+        for t in range(len(self.trajectory)):
+            for columns in range(0, len(self.test), self.columns):
+                side = self._side(self.stage(t), columns)
+                for at in range(0, len(rows), self.source.block_rows):
+                    part = rows[at : at + self.source.block_rows]
+                    found = self._scores_at(self.stage(t), side, part.numpy())
+                    total[at : at + len(part), columns : columns + found.shape[1]] += found
+        return total
+
+    def self_influence(self, *, mirror: Instances | None = None) -> FloatArray:
+        """Each training instance's influence on its own loss, [n] float64: the diagonal, without the matrix.
+
+        mirror: the training instances with noise of their own, for the other side: with the same draws on both sides
+        of a loss over noise, the square of a mean is too large by its variance.
+        """
         total = np.zeros(len(self.train))
         for t in range(len(self.trajectory)):
             stage = self.stage(t)
             for start in range(0, len(self.train), self.source.block_rows):
-                rows = self._counting(stage, slice(start, start + self.source.block_rows))
+                rows = np.arange(start, min(start + self.source.block_rows, len(self.train)))
+                rows = rows[self._counting(stage, rows)]
                 if len(rows):
-                    total[rows] += stage.self_scores(self.train[torch.from_numpy(rows)]).cpu().numpy()
+                    total[rows] += (
+                        stage.self_scores(self.train[_index(rows)], None if mirror is None else mirror[_index(rows)])
+                        .cpu()
+                        .numpy()
+                    )
         return total
 
     def joint(self) -> FloatArray:
@@ -171,33 +193,43 @@ class Engine:
         return source
 
     def _block(self, stage: Stage, name: BlockName) -> FloatArray:
-        if name.columns not in stage.sides:
-            stage.sides.clear()
-            stage.sides[name.columns] = stage.side(self.test[name.columns : name.columns + self.columns])
-            self.facts.update(stage.curvature.facts)
         stop = min(name.rows + self.source.block_rows, len(self.train))
-        return self._scores(stage, stage.sides[name.columns], slice(name.rows, stop))
+        return self._scores(stage, self._side(stage, name.columns), slice(name.rows, stop))
+
+    def _side(self, stage: Stage, columns: int) -> TestSide:
+        if columns not in stage.sides:
+            stage.sides.clear()
+            stage.sides[columns] = stage.side(self.test[columns : columns + self.columns])
+            self.facts.update(stage.curvature.facts)
+        return stage.sides[columns]
 
     def _scores(self, stage: Stage, side: TestSide, rows: slice) -> FloatArray:
         """Scores [r, c] of a stretch of training rows; those that do not count at this checkpoint get 0."""
-        counting = self._counting(stage, rows)
-        whole = len(counting) == rows.stop - rows.start
-        if not whole and not len(counting):
-            return np.zeros((rows.stop - rows.start, side.width))
-        rotated, factors = stage.train_block(self.train[rows if whole else torch.from_numpy(counting)])
-        found: FloatArray = side.scores(rotated).mul_(factors[:, None]).cpu().numpy()
-        if whole:
-            return found
-        scores = np.zeros((rows.stop - rows.start, found.shape[1]))
-        scores[counting - rows.start] = found
+        return self._scores_at(stage, side, np.arange(rows.start, rows.stop))
+
+    def _scores_at(self, stage: Stage, side: TestSide, positions: IntArray) -> FloatArray:
+        counting = self._counting(stage, positions)
+        scores = np.zeros((len(positions), side.width))
+        if counting.any():
+            rotated, factors = stage.train_block(self.train[_index(positions[counting])])
+            found: FloatArray = side.scores(rotated).mul_(factors[:, None]).cpu().numpy()
+            if counting.all():
+                return found
+            scores[counting] = found
         return scores
 
-    def _counting(self, stage: Stage, rows: slice) -> IntArray:
-        """Positions of the training instances among `rows` that count at this checkpoint."""
-        every = np.arange(rows.start, min(rows.stop, len(self.train)))
+    def _counting(self, stage: Stage, positions: IntArray) -> BoolArray:
+        """Which of the training instances count at this checkpoint."""
         if self.estimator.weights != "batch" or stage.checkpoint.batch is None:
-            return every
-        return every[np.isin(every, stage.checkpoint.batch.cpu().numpy())]
+            return np.ones(len(positions), dtype=np.bool_)
+        return np.isin(positions, stage.checkpoint.batch.cpu().numpy())
+
+
+def _index(positions: IntArray) -> slice | torch.Tensor:
+    """A slice where the positions are a stretch, which copies nothing."""
+    if bool((np.diff(positions) == 1).all()):
+        return slice(int(positions[0]), int(positions[-1]) + 1)
+    return torch.from_numpy(positions)
 
 
 def _merged(scores: FloatArray, index: IntArray, count: int) -> tuple[FloatArray, IntArray]:

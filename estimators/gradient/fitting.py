@@ -12,6 +12,7 @@ from estimators.gradient.curvature.dense import fit_dense
 from estimators.gradient.curvature.diagonal import fit_diagonal
 from estimators.gradient.curvature.kronecker import fit_kronecker
 from estimators.gradient.curvature.lanczos import fit_lanczos
+from estimators.gradient.curvature.layer_fisher import fit_layer_fisher
 from estimators.gradient.curvature.lissa import Lissa
 from estimators.gradient.curvature.nystroem import fit_nystroem
 from estimators.gradient.curvature.products import CurvatureProducts
@@ -48,7 +49,7 @@ def _identity(source: GradientSource, train: Instances, options: CurvatureOption
 
 
 def _diagonal(source: GradientSource, train: Instances, options: CurvatureOptions) -> Curvature:
-    penalties = source.objective.penalties(source.layout)
+    penalties = source.penalties()
     return fit_diagonal(source.layout, source.blocks(train), penalties, damping=_damping(options))
 
 
@@ -103,7 +104,7 @@ def _nystroem(source: GradientSource, train: Instances, options: CurvatureOption
 
 
 def _woodbury(source: GradientSource, train: Instances, options: CurvatureOptions) -> Curvature:
-    penalties = source.objective.penalties(source.layout)
+    penalties = source.penalties()
     if bool((penalties != penalties[0]).any()):
         raise EstimatorError(
             "woodbury takes one penalty for all parameters; take conjugate_gradient with matrix: fisher"
@@ -114,6 +115,10 @@ def _woodbury(source: GradientSource, train: Instances, options: CurvatureOption
 
 def _datainf(source: GradientSource, train: Instances, options: CurvatureOptions) -> Curvature:
     return fit_datainf(source.layout, lambda: source.blocks(train), damping=options.damping)
+
+
+def _layer_fisher(source: GradientSource, train: Instances, options: CurvatureOptions) -> Curvature:
+    return fit_layer_fisher(source.layout, source.blocks(train), source.penalties(), damping=options.damping)
 
 
 def _kronecker(*, corrected: bool) -> Fit:
@@ -144,5 +149,6 @@ FITS: Mapping[str, Fit] = MappingProxyType(
         "kfac": _kronecker(corrected=False),
         "ekfac": _kronecker(corrected=True),
         "datainf": _datainf,
+        "layer_fisher": _layer_fisher,
     }
 )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from estimators.errors import EstimatorError
 
-Form = Literal["outer", "convolution", "tokens", "scale", "any"]
+Form = Literal["outer", "convolution", "grouped", "tokens", "scale", "any"]
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 SCALES = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -128,8 +128,8 @@ def _entries(
 def _form(part: nn.Module) -> Form:
     if type(part) is nn.Linear:
         return "outer"
-    if type(part) in CONVOLUTIONS:
-        return "convolution"
+    if isinstance(part, CONVOLUTIONS) and type(part) in CONVOLUTIONS:
+        return "convolution" if part.groups == 1 else "grouped"
     if type(part) is nn.Embedding and part.max_norm is None and not part.scale_grad_by_freq and not part.sparse:
         return "tokens"
     if type(part) in SCALES:

@@ -1,10 +1,7 @@
 """An estimator as a record: I[i, j] = sum_t w_t < N(K_t g_i^(t)), N'(g_j^(t')) >, and which parts it is made of."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
-
-from torch import Tensor
 
 CurvatureName = Literal[
     "identity",
@@ -18,6 +15,7 @@ CurvatureName = Literal[
     "kfac",
     "ekfac",
     "datainf",
+    "layer_fisher",
 ]
 Normalise = Literal["none", "train", "both", "layers", "relative_theta", "relative_loss"]
 """none; train: over ||g_i||; both: the cosine; layers: the cosine layer by layer, summed; relative_theta: over
@@ -84,21 +82,3 @@ class Estimator:
     projection: Projection | None = None
     tokens: int | None = None
     scale: Scale = "loss"
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """theta before a step. parameters: the model's, and its buffers. rate: eta of that step.
-
-    batch: positions [b] of the step's batch in the training set, where known. steps: how many steps of the run the
-    checkpoint stands for. state: the optimiser's, one tensor a name (momentum, Adam's moments).
-    """
-
-    parameters: Mapping[str, Tensor]
-    rate: float = 1.0
-    batch: Tensor | None = None
-    steps: int = 1
-    state: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-Trajectory = tuple[Checkpoint, ...]

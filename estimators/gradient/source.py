@@ -11,6 +11,8 @@ from estimators.errors import EstimatorError
 from estimators.gradient.capture import captured
 from estimators.gradient.layout import Layout, layout_of
 from estimators.gradient.objective import Instances, Objective
+from estimators.gradient.projection import Projector
+from estimators.gradient.record import Projection
 from estimators.gradient.rows import GradientRows
 from estimators.gradient.through_model import rows_through_model
 
@@ -22,11 +24,17 @@ MOST_ROWS = 4096
 
 @dataclass(frozen=True, slots=True)
 class GradientSource:
-    """Per-instance gradients of `objective` (a copy of its own) in the parameters of `layout`."""
+    """Per-instance gradients of `objective` (its own copy) in the parameters of `model_layout`, or their images."""
 
     objective: Objective
-    layout: Layout
+    model_layout: Layout
     block_rows: int
+    projector: Projector | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of `rows`: the parameters', or the projector's."""
+        return self.model_layout if self.projector is None else self.projector.layout
 
     @property
     def device(self) -> torch.device:
@@ -45,20 +53,34 @@ class GradientSource:
     def rows(self, instances: Instances) -> GradientRows:
         """Gradients of instances, all at once."""
         instances = self.moved(instances)
-        found = captured(self.objective, self.layout, instances)
-        if all(layer.form != "any" for layer in self.layout.layers):
-            return found
-        own = iter(found.layers)
-        layers = tuple(
-            rows_through_model(self.objective, layer, instances) if layer.form == "any" else next(own)
-            for layer in self.layout.layers
-        )
-        return replace(found, layers=layers)
+        found = captured(self.objective, self.model_layout, instances)
+        if any(layer.form == "any" for layer in self.model_layout.layers):
+            own = iter(found.layers)
+            layers = tuple(
+                rows_through_model(self.objective, layer, instances) if layer.form == "any" else next(own)
+                for layer in self.model_layout.layers
+            )
+            found = replace(found, layers=layers)
+        return found if self.projector is None else self.projector(found)
 
     def blocks(self, instances: Instances) -> Iterator[GradientRows]:
         """Gradients of instances, `block_rows` at a time."""
         for block in instances.blocks(self.block_rows):
             yield self.rows(block)
+
+    def projected(self, projection: Projection) -> "GradientSource":
+        """The same gradients replaced by their random images."""
+        working = torch.float32 if self.dtype == torch.bfloat16 else self.dtype
+        return replace(self, projector=Projector(projection, self.model_layout, working, self.device))
+
+    def penalties(self) -> Tensor:
+        """The objective's penalty of each coordinate of `layout`; of images, the mean over the layer or the model."""
+        own = self.objective.penalties(self.model_layout)
+        if self.projector is None:
+            return own
+        layers = self.layout.layers
+        parts = self.model_layout.split(own[None]) if len(layers) > 1 else (own[None],)
+        return torch.cat([part.mean().expand(layer.size) for part, layer in zip(parts, layers, strict=True)])
 
     def load(self, parameters: Mapping[str, Tensor]) -> None:
         """Put a checkpoint's parameters and buffers into the source's own model."""
@@ -93,7 +115,7 @@ def gradient_source(
     """
     module = copy.deepcopy(objective.module).to(device=device, dtype=dtype).eval()
     source = GradientSource(replace(objective, module=module), layout_of(module, layers), 1)
-    _freeze_others(module, source.layout)
+    _freeze_others(module, source.model_layout)
     few = source.moved(example[:PROBE])
     source = _checked(source, few)
     return replace(source, block_rows=block_rows or _rows_at_once(source, few))
@@ -111,14 +133,14 @@ def _checked(source: GradientSource, few: Instances) -> GradientSource:
     exact = _by_autograd(source, few)
     wrong = {
         layer.name
-        for layer in source.layout.layers
+        for layer in source.model_layout.layers
         if layer.form != "any" and not _agrees(source, layer.name, few, exact)
     }
     if wrong:
-        source = replace(source, layout=source.layout.without_forms(wrong))
+        source = replace(source, model_layout=source.model_layout.without_forms(wrong))
         exact = _by_autograd(source, few)
     rows = source.rows(few)
-    found = {layer.name: rows.layers[k].dense() for k, layer in enumerate(source.layout.layers)}
+    found = {layer.name: rows.layers[k].dense() for k, layer in enumerate(source.model_layout.layers)}
     bad = [name for name, dense in found.items() if not _close(dense, exact[name], source.dtype)]
     if bad:
         raise EstimatorError(f"gradients of single instances in {', '.join(bad)} differ from autograd's: a bug of ours")
@@ -137,7 +159,7 @@ def _refuse_mixing(source: GradientSource, few: Instances) -> None:
 
 
 def _agrees(source: GradientSource, name: str, few: Instances, exact: Mapping[str, Tensor]) -> bool:
-    alone = Layout(tuple(layer for layer in source.layout.layers if layer.name == name))
+    alone = Layout(tuple(layer for layer in source.model_layout.layers if layer.name == name))
     try:
         rows = captured(source.objective, alone, few)
     except (EstimatorError, RuntimeError, IndexError, AttributeError):
@@ -148,7 +170,7 @@ def _agrees(source: GradientSource, name: str, few: Instances, exact: Mapping[st
 def _by_autograd(source: GradientSource, few: Instances) -> dict[str, Tensor]:
     """Gradients [b, p_l] of each layer, one instance at a time."""
     module = source.objective.module
-    parameters = [module.get_parameter(name) for name in source.layout.parameters]
+    parameters = [module.get_parameter(name) for name in source.model_layout.parameters]
     rows = []
     for i in range(len(few)):
         loss = source.objective.losses(few[i : i + 1])[0]
@@ -156,7 +178,10 @@ def _by_autograd(source: GradientSource, few: Instances) -> dict[str, Tensor]:
         flat = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, parameters, strict=True)]
         rows.append(torch.cat([each.flatten() for each in flat]))
     stacked = torch.stack(rows)
-    return {layer.name: part for layer, part in zip(source.layout.layers, source.layout.split(stacked), strict=True)}
+    return {
+        layer.name: part
+        for layer, part in zip(source.model_layout.layers, source.model_layout.split(stacked), strict=True)
+    }
 
 
 def _close(found: Tensor, exact: Tensor, dtype: torch.dtype) -> bool:
@@ -174,7 +199,7 @@ def _rows_at_once(source: GradientSource, few: Instances) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        rows = captured(source.objective, source.layout, few)
+        rows = captured(source.objective, source.model_layout, few)
     held = sum(
         tensor.numel()
         for layer in rows.layers

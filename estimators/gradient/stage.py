@@ -8,9 +8,10 @@ from torch import Tensor
 from estimators.gradient.curvature.protocol import Curvature, Identity, vectors_as_rows
 from estimators.gradient.normalisation import layer_normalised, test_factors, train_factors
 from estimators.gradient.objective import Instances
-from estimators.gradient.record import Checkpoint, Estimator
+from estimators.gradient.record import Estimator
 from estimators.gradient.rows import GradientRows
 from estimators.gradient.source import GradientSource
+from estimators.gradient.trajectory import Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +95,22 @@ class Stage:
         rows = vectors_as_rows(self.source.layout, total.to(self._working))
         return self._side([(rows, self.curvature.rotate(rows))], joint=True)
 
-    def self_scores(self, instances: Instances) -> Tensor:
-        """Each instance's influence on its own loss, [b] float64."""
+    def self_scores(self, instances: Instances, mirror: Instances | None = None) -> Tensor:
+        """Each instance's influence on its own loss, [b] float64; `mirror`: the same instances with other noise."""
         rows, rotated = self._rotated(self.source, instances)
-        found = self.curvature.energies(rotated)
+        other, other_rotated = (rows, rotated) if mirror is None else self._rotated(self.source, mirror)
+        if mirror is None:
+            found = self.curvature.energies(rotated)
+        else:
+            solved = self.curvature.solved(rotated)
+            pairs = zip(solved, other_rotated.layers, strict=True)
+            found = torch.stack([(a.double() * b.dense()).sum(dim=1) for a, b in pairs]).sum(dim=0)
         drift = self._drift()
         if drift is not None:
-            found = found + rotated.times(drift)[:, 0]
+            found = found + other_rotated.times(drift)[:, 0]
         for factors in (
             train_factors(rows, rotated, self.curvature, self.estimator.normalise),
-            test_factors(rows, self.estimator.normalise),
+            test_factors(other, self.estimator.normalise),
         ):
             found = found if factors is None else found * factors
         return found * self.weight()
@@ -136,9 +143,9 @@ class Stage:
     def _drift(self) -> tuple[Tensor, ...] | None:
         """A^-1 (penalty * theta) rotated, where leaving an instance out also changes the penalty's share."""
         objective = self.source.objective
-        if self.estimator.weights != "instances" or objective.deletion == "sum":
+        if self.estimator.weights != "instances" or objective.deletion == "sum" or self.source.projector is not None:
             return None
-        pull = (objective.penalties(self.source.layout) * objective.theta(self.source.layout)).to(self._working)
+        pull = (self.source.penalties() * objective.theta(self.source.layout)).to(self._working)
         if not bool(pull.any()):
             return None
         return self.curvature.solved(self.curvature.rotate(vectors_as_rows(self.source.layout, pull[None])))

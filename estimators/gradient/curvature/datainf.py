@@ -13,7 +13,7 @@ AUTOMATIC_DAMPING = 0.1
 
 
 class DataInf(Curvature):
-    """A_l^-1 v ~ (1/d_l) [v - (1/n) sum_k g_k (g_k . v) / (d_l + ||g_k||^2)] in each layer l (equation 5).
+    """A_l^-1 v ~ (1/d_l) [v - (1/n) sum_k g_k (g_k . v) / (d_l + ||g_k||^2)] in each layer l.
 
     dampings: d_l, one a layer. norms: ||g_k||^2 [n] float64, one a layer.
     """

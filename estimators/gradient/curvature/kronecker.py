@@ -105,7 +105,7 @@ def fit_kronecker(
     if corrected or any(basis.outputs is None for basis in factors):
         measured = _measured(blocks, factors, len(instances))
         factors = [m if corrected or m.outputs is None else f for f, m in zip(factors, measured, strict=True)]
-    penalties = source.layout.split(source.objective.penalties(source.layout)[None])
+    penalties = source.layout.split(source.penalties()[None])
     found = tuple(
         replace(basis, eigenvalues=basis.eigenvalues + penalty.mean())
         for basis, penalty in zip(factors, penalties, strict=True)

@@ -1,6 +1,6 @@
 """Nystroem's sketch of the curvature: C ~ (C O) (O^T C O)^-1 (C O)^T, and its damped inverse on the whole space.
 
-Hataya and Yamada, UAI 2023; Frangella, Tropp and Udell, SIAM J. Matrix Anal. Appl. 2023, algorithm 2.1 (stable form).
+Hataya and Yamada, UAI 2023; Frangella, Tropp and Udell, SIAM J. Matrix Anal. Appl. 2023.
 """
 
 from collections.abc import Callable

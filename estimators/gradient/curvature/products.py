@@ -43,7 +43,9 @@ class CurvatureProducts:
         self.source = source
         self.kind = kind
         self.instances = source.moved(instances)
-        self.penalties = source.objective.penalties(source.layout)
+        if source.projector is not None:
+            raise EstimatorError("products with a curvature are taken with whole gradients, not with random images")
+        self.penalties = source.penalties()
         self._parameters = [source.objective.module.get_parameter(name) for name in source.layout.parameters]
         self._kept: list[_Product] = []
         few = min(len(instances), 64)

@@ -8,8 +8,9 @@ from oracles import gradients as oracle
 
 from estimators.errors import EstimatorError
 from estimators.gradient.engine import BlockName, Engine
-from estimators.gradient.record import Checkpoint, CurvatureOptions, Estimator
+from estimators.gradient.record import CurvatureOptions, Estimator
 from estimators.gradient.source import gradient_source
+from estimators.gradient.trajectory import Checkpoint
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 N, N_TEST = 11, 4
