@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from estimators.aggregators.protocol import Aggregator
+from estimators.aggregators.protocol import Aggregator, TwoPass
 from estimators.aggregators.welch import ROWS_PER_BLOCK
 from estimators.retrains import Retrains, joined
 
@@ -18,11 +18,22 @@ Result = TypeVar("Result")
 
 
 def aggregate(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains]) -> Result:
-    """What the aggregator makes of all retrains, the same bits however the stream is cut."""
+    """What the aggregator makes of all retrains, the same bits however the stream is cut.
+
+    An aggregator of two passes goes through `retrains` twice, which then must not be an iterator that ends.
+    """
+    if isinstance(aggregator, TwoPass):
+        if iter(retrains) is retrains:
+            raise TypeError("this value goes through the rows twice: give it rows that can be gone through again")
+        aggregator = aggregator.second(_state_of(aggregator, retrains))
+    return aggregator.finish(_state_of(aggregator, retrains))
+
+
+def _state_of(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains]) -> State:
     state = aggregator.empty()
     for block in blocks_of_rows(retrains):
         state = aggregator.update(state, block)
-    return aggregator.finish(state)
+    return state
 
 
 def blocks_of_rows(retrains: Iterable[Retrains], rows: int = ROWS_PER_BLOCK) -> Iterator[Retrains]:

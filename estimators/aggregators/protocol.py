@@ -1,6 +1,6 @@
 """The seam of aggregators: losses of subsets in, influence out."""
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from estimators.retrains import Retrains
 
@@ -30,4 +30,16 @@ class Aggregator(Protocol[State, Result_co]):
 
     def finish(self, state: State) -> Result_co:
         """Values with standard errors from the retrains seen."""
+        ...
+
+
+@runtime_checkable
+class TwoPass(Aggregator[State, Result_co], Protocol[State, Result_co]):
+    """An aggregator that asks for the rows again, once it has seen them all.
+
+    Its own `finish` gives the same values with errors that sums alone can give; those of the second pass are exact.
+    """
+
+    def second(self, state: State) -> Aggregator[Any, Result_co]:
+        """The aggregator of the second pass over the same rows."""
         ...

@@ -59,6 +59,7 @@ class ValueMethod:
 
     per_instance: its result is InstanceValues [n]; else an Influence [n, n_test]. meaning: one sentence for people.
     from_walks: its rows are walks (`estimators.walks`), not retrains of subsets.
+    linear: the value of the mean loss is the mean of the values, to rounding.
     takes: the numbers it takes; options: those given (the others have their defaults).
     """
 
@@ -76,6 +77,7 @@ class ValueMethod:
     per_instance: bool = False
     needs_train_losses: bool = False
     from_walks: bool = False
+    linear: bool = True
     takes: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     options: Options = field(default_factory=lambda: MappingProxyType({}))
 

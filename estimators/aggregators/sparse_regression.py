@@ -1,0 +1,149 @@
+"""Sparse regression of the loss on membership, made honest: AME and linear datamodels.
+
+A LASSO with a penalty chosen for each test instance by cross-validation gives coefficients beta, fitted for each of
+four folds of the rows on the other three. They are shrunk, so they alone would be no estimate; what they leave is
+averaged with weights that the design's law makes known:
+
+    value[i] = beta[i] + mean over rows of w[k, i] (v[k] - b - x[k] beta),    v = -loss
+
+(debiased LASSO with a known precision, Zhang and Zhang, JRSSB 2014, cross-fitted as in Chernozhukov et al. 2018). It is
+unbiased whatever beta is, since beta never saw the rows that it is corrected on.
+
+- `ame`: the average marginal effect, the semivalue of a mixture of Bernoulli laws (Lin et al., ICML 2022);
+  w = n p[s-1] / (s pi[s]) with the instance, -n p[s] / ((n-s) pi[s]) without.
+- `datamodel`: the linear regression of the loss on membership (Ilyas et al., ICML 2022), w = +/- from the design's own
+  covariance. On subsets of one size it is (n-1)/n times the Downsampling influence and sums to 0; on Bernoulli(t) rows
+  it is the weighted Banzhaf value.
+
+Standard error: the spread of beta[i] + w (v - b - x beta) over units, by a second pass over the rows; degrees of
+freedom units - 1. Errors from sums alone (a campaign that is still running) take residuals and weights as independent.
+State: 8 n (n + n_test) numbers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from estimators.aggregators.assembling import assembled_influence
+from estimators.aggregators.columns import with_mean
+from estimators.aggregators.kept_statistics import KeptStatistics
+from estimators.aggregators.notes import two_sided_notes
+from estimators.aggregators.sparse_spread import SparseSpread
+from estimators.aggregators.sparse_sums import RowFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
+from estimators.aggregators.welch import Estimates, known_part
+from estimators.arrays import FloatArray
+from estimators.designs.protocol import Design
+from estimators.errors import EstimatorError
+from estimators.influence import Influence
+from estimators.retrains import EndRows, Retrains
+from estimators.surrogates.lasso import CrossFit, cross_fitted
+
+MOST_BYTES = 4 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class SparseRegression:
+    """Aggregator of `value` on `loss`. centred: subtract the mean over instances, which rows of one size do not see."""
+
+    value: str
+    loss: str
+    design: Design
+    ends: EndRows
+    features: RowFeatures
+    centred: bool
+
+    def empty(self) -> SparseSums:
+        """Sums over no rows; raises EstimatorError where they would take more than 4 GiB."""
+        n, columns = self.design.n, self.ends.full.shape[1] + 1
+        needed = 64 * n * (n + columns)
+        if needed > MOST_BYTES:
+            raise EstimatorError(
+                f"{self.value} for n = {n:,} and {columns - 1:,} test instances would take {needed / 2**30:.0f} GiB: "
+                "ask for banzhaf or downsampling, or for fewer test instances"
+            )
+        return no_sums(n, columns)
+
+    def update(self, state: SparseSums, retrains: Retrains) -> SparseSums:
+        """The sums with a further block of retrains."""
+        return merged_sparse_sums(state, sums_of_rows(retrains, self.effects(retrains), self.features))
+
+    def merge(self, a: SparseSums, b: SparseSums) -> SparseSums:
+        """Sums over both."""
+        return merged_sparse_sums(a, b)
+
+    def finish(self, state: SparseSums) -> Influence:
+        """Influence [n, n_test]; errors take residuals and weights as independent."""
+        fit = self.fitted(state)
+        residual = _residual_variance(state, fit)
+        mean_square = state.ww.sum(axis=0)[:, None] / max(state.rows, 1)  # [n, 1]
+        spread = np.sqrt(mean_square * residual / max(state.rows, 1))
+        return self.influence(state, fit, lambda columns: spread[:, columns])
+
+    def second(self, state: SparseSums) -> "SparseSpread":
+        """The second pass, which takes the spread over units."""
+        return SparseSpread(self, state, self.fitted(state))
+
+    def effects(self, retrains: Retrains) -> FloatArray:
+        """V [K, n_test + 1]: minus the losses, less those of D."""
+        pivot = with_mean(self.ends.pivot()[None, :])[0]
+        effects: FloatArray = pivot - with_mean(retrains.losses)
+        return effects
+
+    def fitted(self, state: SparseSums) -> CrossFit:
+        """The cross-fitted LASSO; zeros where there are too few rows for one."""
+        if min(state.fit.counts) < 1:
+            folds, n, columns = state.fit.xv.shape
+            nothing = np.zeros(columns)
+            return CrossFit(np.zeros((folds, n, columns)), np.zeros((folds, columns)), nothing, nothing)
+        return cross_fitted(state.fit)
+
+    def parts(self, state: SparseSums, fit: CrossFit) -> tuple[FloatArray, FloatArray]:
+        """By fold: coefficients [F, n, c], and sums over rows of w times the residual [F, n, c]."""
+        beta = fit.beta - fit.beta.mean(axis=1, keepdims=True) if self.centred else fit.beta
+        corrections = np.stack(
+            [
+                state.wv[fold] - state.wx[fold] @ fit.beta[fold] - np.outer(state.w[fold], fit.intercept[fold])
+                for fold in range(len(fit.beta))
+            ]
+        )
+        return beta, corrections
+
+    def influence(self, state: SparseSums, fit: CrossFit, errors: Callable[[slice], FloatArray]) -> Influence:
+        """The influence of these sums and this fit, with errors [n, columns] of a slice of columns."""
+        beta, corrections = self.parts(state, fit)
+        rows = max(state.rows, 1)
+        values = (np.einsum("f,fnc->nc", state.fit.counts, beta) + corrections.sum(axis=0)) / rows
+        n, columns = values.shape
+        fewest = np.minimum(state.members, state.rows - state.members)[:, None]
+        degrees = float(max(state.units - 1, 0))
+
+        def estimates(part: slice) -> Estimates:
+            shape = values[:, part].shape
+            return known_part(values[:, part], errors(part), np.full(shape, degrees), fewest=fewest)
+
+        kept = float(fit.kept[:-1].mean()) if columns > 1 else 0.0
+        return assembled_influence(
+            estimates,
+            value=self.value,
+            loss=self.loss,
+            shape=(n, columns - 1),
+            retrains=state.rows,
+            notes=(
+                *two_sided_notes(state.members, state.rows),
+                f"the LASSO keeps {kept:.1f} of {n:,} instances a test instance, on average",
+            ),
+            statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
+        )
+
+
+def _residual_variance(state: SparseSums, fit: CrossFit) -> FloatArray:
+    """Mean squared residual of unseen rows, [c]."""
+    total = np.zeros(state.fit.v.shape[1])
+    for fold, (beta, b) in enumerate(zip(fit.beta, fit.intercept, strict=True)):
+        fitted = (beta * (state.fit.xx[fold] @ beta)).sum(axis=0)
+        crossed = (beta * state.fit.xv[fold]).sum(axis=0)
+        slope = beta.T @ state.fit.x[fold]
+        total += state.fit.vv[fold] - 2.0 * crossed - 2.0 * b * state.fit.v[fold] + fitted + 2.0 * b * slope
+        total += state.fit.counts[fold] * b**2
+    return np.maximum(total, 0.0) / max(state.rows, 1)

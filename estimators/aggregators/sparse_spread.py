@@ -1,0 +1,86 @@
+"""The second pass of a sparse regression: the spread over units of the terms whose mean is the value.
+
+Standard error: sqrt(sum over units of (y_u - mean)^2 / (U (U - 1))), y_u the mean over the unit's rows of
+beta + w (v - b - x beta). Rows of one unit enter through the products of their weights and residuals, two by two, each
+pair of places in a unit one matrix product.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from estimators.aggregators.columns import column_blocks
+from estimators.aggregators.sparse_sums import SparseSums, folds_of_rows
+from estimators.aggregators.threads import one_blas_thread
+from estimators.arrays import FloatArray
+from estimators.influence import Influence
+from estimators.retrains import Retrains
+from estimators.surrogates.lasso import CrossFit
+
+if TYPE_CHECKING:
+    from estimators.aggregators.sparse_regression import SparseRegression
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """squares [n, c]: sums over units of (sum over the unit's rows of w r)^2 / (rows of the unit)^2."""
+
+    squares: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class SparseSpread:
+    """Aggregator of the second pass."""
+
+    first: "SparseRegression"
+    sums: SparseSums
+    fit: CrossFit
+
+    def empty(self) -> Spread:
+        """No rows."""
+        return Spread(np.zeros(self.sums.wv.shape[1:]))
+
+    def update(self, state: Spread, retrains: Retrains) -> Spread:
+        """The state with a further block of retrains, the same rows as in the first pass."""
+        w, residuals = self.first.features.w(retrains.members), self._residuals(retrains)
+        size = self.first.design.unit_rows if retrains.units is not None else 1
+        squares = state.squares.copy()
+        places = [slice(place, None, size) for place in range(size)]
+        with one_blas_thread():
+            for a in places:
+                for b in places:
+                    units = min(len(w[a]), len(w[b]))
+                    products = w[a][:units] * w[b][:units]  # [units, n]
+                    for columns in column_blocks(residuals.shape[1]):
+                        crossed = residuals[a][:units, columns] * residuals[b][:units, columns]
+                        squares[:, columns] += products.T @ crossed / size**2
+        return Spread(squares)
+
+    def merge(self, a: Spread, b: Spread) -> Spread:
+        """Sums over both."""
+        return Spread(a.squares + b.squares)
+
+    def finish(self, state: Spread) -> Influence:
+        """Influence [n, n_test] with errors over units."""
+        sums = self.sums
+        beta, corrections = self.first.parts(sums, self.fit)
+        units, rows = max(sums.units, 1), max(sums.rows, 1)
+        of_units = (sums.fit.counts * units / rows)[:, None, None]  # units of each fold
+        total = (sums.fit.counts[:, None, None] * beta + corrections).sum(axis=0) / rows
+        means = corrections / np.maximum(sums.fit.counts, 1.0)[:, None, None]  # of w r over a fold's units
+        second = (of_units * (beta**2 + 2.0 * beta * means)).sum(axis=0) + state.squares
+        spread = np.maximum(second - units * total**2, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors = np.sqrt(spread / (units * (units - 1.0)))
+        return self.first.influence(sums, self.fit, lambda columns: errors[:, columns])
+
+    def _residuals(self, retrains: Retrains) -> FloatArray:
+        v, x = self.first.effects(retrains), self.first.features.x(retrains.members)
+        folds, _ = folds_of_rows(retrains)
+        residuals = np.empty_like(v)
+        with one_blas_thread():
+            for fold in range(len(self.fit.beta)):
+                chosen = folds == fold
+                residuals[chosen] = v[chosen] - self.fit.intercept[fold] - x[chosen] @ self.fit.beta[fold]
+        return residuals
