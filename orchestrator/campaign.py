@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from estimators.aggregators.blocks import aggregate
+from estimators.aggregators.blocks import Again, aggregate
 from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import IntArray
 from estimators.errors import EstimatorError
@@ -90,7 +90,7 @@ class Campaign:
                     f"{value} is read off walks, which keep losses as they are: leave `of` and `over` out"
                 )
             return self._labelled(self._of_walks(aggregator, view.label, count), method, count)
-        result = aggregate(aggregator, view.retrains(0, count, with_train=with_train))
+        result = aggregate(aggregator, Again(lambda: view.retrains(0, count, with_train=with_train)))
         return self._labelled(replace(result, notes=(*view.average.note(), *result.notes)), method, count)
 
     def view(self, value: str, *, loss: str | None = None, of: str | None = None, over: str | None = None) -> LossView:

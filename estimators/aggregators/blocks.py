@@ -4,7 +4,8 @@ Floating-point sums depend on how they are grouped. Whatever the chunks of the s
 aggregators take 128 columns at a time on one BLAS thread, so the same rows in the same order give the same bits.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +16,17 @@ from estimators.retrains import Retrains, joined
 
 State = TypeVar("State")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Rows that can be gone through more than once: `stream` begins them anew."""
+
+    stream: Callable[[], Iterator[Retrains]]
+
+    def __iter__(self) -> Iterator[Retrains]:
+        """The rows from the first on."""
+        return self.stream()
 
 
 def aggregate(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains]) -> Result:

@@ -208,3 +208,16 @@ def test_a_learner_that_cheats_is_refused_and_nothing_is_made(tmp_path: Path) ->
 def test_resume_refuses_where_nothing_was_started(tmp_path: Path) -> None:
     with pytest.raises(JobError, match="nothing to resume"):
         run(a_job(tmp_path), screen=Screen(io.StringIO()), start="stopped")
+
+
+def test_values_that_go_through_the_rows_twice_are_the_same_bits_each_time(tmp_path: Path) -> None:
+    result, _ = carried_out(
+        a_job(
+            tmp_path,
+            campaigns=[{"design": "bernoulli", "probability": [0.2, 0.4, 0.6, 0.8], "retrains": 60}],
+            values=["ame"],
+        )
+    )
+    first, second = result.values("ame"), result.values("ame")
+    assert first.values.tobytes() == second.values.tobytes()
+    assert (first.standard_errors > 0).all()
