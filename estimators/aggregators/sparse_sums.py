@@ -40,7 +40,7 @@ class RowFeatures:
 
 @dataclass(frozen=True, slots=True)
 class SparseSums:
-    """Sums over rows. fit: for the LASSO. w, ww [F, n]; wx [F, n, n]; wv [F, n, c]; members [n]. rows, units: number."""
+    """Sums over rows. fit: for the LASSO. w, ww [F, n]; wx [F, n, n]; wv [F, n, c]; members [n]; rows; units."""
 
     fit: FoldSums
     w: FloatArray
