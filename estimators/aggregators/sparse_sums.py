@@ -29,13 +29,14 @@ class RowFeatures:
 
     def x(self, members: BoolArray) -> FloatArray:
         """Centred members [K, n]."""
-        centred: FloatArray = members - self.inclusion
+        centred: FloatArray = members.astype(np.float64) - self.inclusion
         return centred
 
     def w(self, members: BoolArray) -> FloatArray:
         """Weights [K, n]."""
         sizes = members.sum(axis=1)
-        return np.where(members, self.inside[sizes][:, None], -self.outside[sizes][:, None])
+        weights: FloatArray = np.where(members, self.inside[sizes][:, None], -self.outside[sizes][:, None])
+        return weights
 
 
 @dataclass(frozen=True, slots=True)
