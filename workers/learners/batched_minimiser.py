@@ -83,7 +83,8 @@ class _Descent:
 
     def leave(self, *, finished: bool, give_up_stalled: bool) -> bool:
         """Freeze the problems that have arrived, drop the frozen ones when they are many; True while any is live."""
-        largest: FloatArray = np.abs(self._gradients).max(axis=(1, 2)).astype(np.float64)
+        flat = self._gradients.reshape(len(self._gradients), -1)
+        largest: FloatArray = np.maximum(flat.max(axis=1), -flat.min(axis=1)).astype(np.float64)
         better = largest < self._least
         self._stalls = np.where(better, 0, self._stalls + 1)
         self._least = np.where(better, largest, self._least)
@@ -110,14 +111,12 @@ class _Descent:
         gradients = self._objectives.gradients(reached)
         after = inner(gradients, towards)
         taken = self._live & (after <= -OVERSHOOT * before)
-        moved = taken[:, None, None]
-        self._memory.learn(
-            np.where(moved, steps, 0.0),
-            np.where(moved, gradients - self._gradients, 0.0),
-            self._objectives.preconditioned,
-        )
-        self._at = np.where(moved, reached, self._at)
-        self._gradients = np.where(moved, gradients, self._gradients)
+        changes = gradients - self._gradients
+        if not taken.all():
+            steps[~taken], changes[~taken] = 0.0, 0.0
+            reached[~taken], gradients[~taken] = self._at[~taken], self._gradients[~taken]
+        self._memory.learn(steps, changes, self._objectives.preconditioned)
+        self._at, self._gradients = reached, gradients
         self._lengths = np.where(taken, 1.0, self._lengths * _shrinks(before, after)).astype(self._at.dtype)
         self._spent += 1
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from estimators.arrays import AnyArray, BoolArray, IntArray
 
-MEMORY: Final = 8
+MEMORY: Final = 5
 
 Preconditioner = Callable[[AnyArray], AnyArray]
 
@@ -27,16 +27,17 @@ class LimitedMemory:
 
     def applied(self, gradients: AnyArray, preconditioned: Preconditioner) -> AnyArray:
         """The inverse Hessians applied to gradients [A, B, D], by two loops over the pairs."""
-        left, shares = gradients.copy(), []
+        left, shares, moved = gradients.copy(), [], np.empty_like(gradients)
         for step, change, inverse in self._newest_first():
             share = (inverse * inner(step, left))[:, None, None]
-            left -= share * change
+            left -= np.multiply(share, change, out=moved)
             shares.append(share)
         right = preconditioned(left)
         right *= self._scales[:, None, None].astype(right.dtype)
         oldest_first = zip(self._steps, self._changes, self._inverses, reversed(shares), strict=True)
         for step, change, inverse, share in oldest_first:
-            right += (share - (inverse * inner(change, right))[:, None, None]) * step
+            lacking = share - (inverse * inner(change, right))[:, None, None]
+            right += np.multiply(lacking, step, out=moved)
         return right
 
     def learn(self, steps: AnyArray, changes: AnyArray, preconditioned: Preconditioner) -> None:

@@ -14,21 +14,21 @@ FLOPS: Final = 2**25
 
 
 def hessian_at_zero(rows: TrainingRows, problem: Problem, penalty: float) -> FloatArray:
-    """The Hessian [1, D, D] of each logit's parameters at zero, on the directions whose sum over logits is zero.
+    """The Hessian [1, c, c] of each logit's parameters at zero, on the directions whose sum over logits is zero.
 
-    Above `FULL_UP_TO` columns its diagonal [1, D].
+    Above `FULL_UP_TO` columns its diagonal [1, c]; c columns, without the padding.
     """
     logits = len(problem.absent) - int(problem.absent.sum())
     at_zero = 0.25 if rows.logits == 1 else 1.0 / logits
     size = rows.features.shape[1]
     features, shares = _sample(rows.single if rows.shareable else rows.features, rows, problem, sampled_rows(size))
-    return _gram(features, at_zero * shares, penalty / problem.total * rows.penalised)[None]
+    return _gram(rows, features, at_zero * shares, penalty / problem.total)[None]
 
 
 def hessian_at(rows: TrainingRows, problem: Problem, parameters: AnyArray, penalty: float) -> FloatArray:
-    """The Hessian at parameters [B, D]: of all B D together [1, B D, B D], or the mean block of a logit [1, D, D].
+    """The Hessian at parameters [B, D]: of all B D together [1, B D, B D], or the mean block of a logit [1, c, c].
 
-    Above `FULL_UP_TO` columns the diagonal [1, D]. In the precision of the parameters. (Each logit's own block saves a
+    Above `FULL_UP_TO` columns the diagonal [1, c]. In the precision of the parameters. (Each logit's own block saves a
     third of the iterations on ten classes, and costs more than they do.)
     """
     logits, size = parameters.shape
@@ -36,17 +36,16 @@ def hessian_at(rows: TrainingRows, problem: Problem, parameters: AnyArray, penal
     most = max(sampled_rows(size), FLOPS // (size * size * (logits * logits if coupled else 1)))
     source = rows.single if parameters.dtype == np.float32 else rows.features
     features, shares = _sample(source, rows, problem, most)
-    own = penalty / problem.total * rows.penalised
     probabilities = _probabilities(parameters @ features.T, problem)
     if not coupled or logits == 1:
         curvatures = (probabilities * (1.0 - probabilities)).mean(axis=0) * shares
-        return _gram(features, curvatures, own)[None]
+        return _gram(rows, features, curvatures, penalty / problem.total)[None]
     hessian = np.empty((logits, size, logits, size))
     for a in range(logits):
         for b in range(logits):
             curvature = probabilities[a] * ((a == b) - probabilities[b]) * shares
             hessian[a, :, b] = (features.T * curvature.astype(features.dtype)) @ features
-        hessian[a, range(size), a, range(size)] += own
+        hessian[a, range(size), a, range(size)] += penalty / problem.total * rows.penalised
     return hessian.reshape(1, logits * size, logits * size)
 
 
@@ -69,11 +68,13 @@ def _sample(source: AnyArray, rows: TrainingRows, problem: Problem, most: int) -
     return source[places], weights / weights.sum()
 
 
-def _gram(features: AnyArray, weights: FloatArray, penalty: FloatArray) -> FloatArray:
+def _gram(rows: TrainingRows, features: AnyArray, weights: FloatArray, penalty: float) -> FloatArray:
+    """Of the columns that are no padding: features' products under weights [m], and the penalty."""
+    features, own = features[:, : rows.columns], penalty * rows.penalised[: rows.columns]
     weights = weights.astype(features.dtype)
     if features.shape[1] > FULL_UP_TO:
-        diagonal: FloatArray = (weights @ np.square(features)).astype(np.float64) + penalty
+        diagonal: FloatArray = (weights @ np.square(features)).astype(np.float64) + own
         return diagonal
     hessian: FloatArray = ((features.T * weights) @ features).astype(np.float64)
-    hessian.flat[:: len(hessian) + 1] += penalty
+    hessian.flat[:: len(hessian) + 1] += own
     return hessian

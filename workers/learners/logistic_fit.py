@@ -15,9 +15,10 @@ import numpy as np
 from estimators.arrays import AnyArray, FloatArray
 from workers.errors import LearnerError
 from workers.learners.batched_minimiser import Minima, minimise
+from workers.learners.fixed_products import padded_to
 from workers.learners.logistic_curvature import hessian_at, hessian_at_zero
 from workers.learners.logistic_objective import Problem, TrainingRows
-from workers.learners.preconditioners import inverses, sampled_rows
+from workers.learners.preconditioners import inverses
 
 SINGLE_FLOOR: Final = 4 * float(np.finfo(np.float32).eps)
 SINGLE_SHARE: Final = 0.7
@@ -44,9 +45,9 @@ class Fit:
             LearnerError: one does not reach the tolerance within `max_iterations`.
         """
         start, hessians = self._zeros(problems), [self._at_zero(problem) for problem in problems]
-        inverse = inverses(np.stack(hessians), jitter=SINGLE_JITTER)
+        inverse = self._inverse(hessians, SINGLE_JITTER)
         if self.rows.shareable:
-            scales = np.array([self._scale(problem) for problem in problems])
+            scales = np.array([self._scale(*each) for each in zip(problems, hessians, strict=True)])
             floors = np.maximum(SINGLE_SHARE * self.tolerance, SINGLE_FLOOR * scales)
             rough = self._rounds(
                 problems, start.astype(np.float32), inverse, floors, min(SINGLE_ITERATIONS, self.max_iterations)
@@ -70,7 +71,7 @@ class Fit:
             places = minima.parameters[far]
             hessians = [hessian_at(self.rows, *each, self.penalty) for each in zip(chosen, places, strict=True)]
             jitter = SINGLE_JITTER if start.dtype == np.float32 else DOUBLE_JITTER
-            refined = inverses(np.stack(hessians), jitter=jitter)
+            refined = self._inverse(hessians, jitter)
             further = self._descended(chosen, places, refined, tolerances[far], min(ROUND_ITERATIONS, most - spent))
             minima.parameters[far] = further.parameters
             minima.largest_gradient[far] = further.largest_gradient
@@ -100,10 +101,18 @@ class Fit:
     def _at_zero(self, problem: Problem) -> FloatArray:
         return hessian_at_zero(self.rows, problem, self.penalty)
 
-    def _scale(self, problem: Problem) -> float:
-        """The largest mean size of a column of features, over the subset's first members."""
-        few = self.rows.places[problem.chosen[: sampled_rows(self.rows.features.shape[1])]]
-        return float(np.abs(self.rows.single[few]).mean(axis=0).max())
+    def _inverse(self, hessians: list[FloatArray], jitter: float) -> AnyArray:
+        """Preconditioners, see `preconditioners.applied`."""
+        found = inverses(np.stack(hessians), jitter=jitter)
+        size = self.rows.features.shape[1]
+        if found.shape[-1] > size:
+            return found
+        return padded_to(found, len(found), 1, *(size for _ in found.shape[2:]))
+
+    def _scale(self, problem: Problem, hessian: FloatArray) -> float:
+        """The largest root mean square of a column of features, by the Hessian at zero."""
+        diagonal = hessian[0].diagonal() if hessian.ndim == 3 else hessian[0]
+        return float(np.sqrt(diagonal.max() * (4 if self.rows.logits == 1 else len(problem.absent))))
 
     def _not_arrived(self, problems: Sequence[Problem], largest: FloatArray) -> str:
         worst = int(np.argmax(np.where(np.isnan(largest), np.inf, largest)))

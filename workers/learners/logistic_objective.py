@@ -71,10 +71,10 @@ class TrainingRows:
     """All training rows as logistic regressions read them: sorted by class, then by identity.
 
     features: [n, D], D padded, with the intercept's column; for two classes times -1 where the class is 0; across: the
-    same, [D, n]; single, single_across: both in float32. labels: [n].
-    weights: [n]. places: [n], where a training row stands here. penalised: [D] 1 for coefficients, 0 for the
-    intercept and the padding. logits: B, 1 for two classes, else C. shareable: all features are finite and of a size
-    that float32 squares; else every subset has its own copy in float64, and no other's rows can touch it.
+    same, [D, n]; single, single_across: both in float32. labels: [n]. weights: [n]. places: [n], where a training row
+    stands here. penalised: [D] 1 for coefficients, 0 for the intercept and the padding. logits: B, 1 for two classes,
+    else C. columns: of D, those that are no padding. shareable: all features are finite and of a size that float32
+    squares; else every subset has its own copy in float64, and no other's rows can touch it.
     """
 
     features: FloatArray
@@ -86,6 +86,7 @@ class TrainingRows:
     places: IntArray
     penalised: FloatArray
     logits: int
+    columns: int
     shareable: bool
 
     def objectives(
@@ -109,7 +110,7 @@ class TrainingRows:
         m = len(problem.chosen)
         if self.shareable and m >= SHARED_COST.get(self.logits, SHARED_COST_OF_MORE) * len(self.labels):
             return 0
-        return padded(m, max(16, 1 << max(0, m.bit_length() - 4)))
+        return padded(m, max(16, 1 << max(0, m.bit_length() - 2)))
 
     def _shared(self, problems: Sequence[Problem], dtype: type[np.floating]) -> SharedRows:
         features, across = (self.single, self.single_across) if dtype == np.float32 else (self.features, self.across)
@@ -157,5 +158,6 @@ def training_rows(data: LinearData, classes: int, *, fit_intercept: bool) -> Tra
         places=places,
         penalised=padded_to(penalised, size),
         logits=1 if classes == 2 else classes,
+        columns=features.shape[1],
         shareable=bool((np.abs(features) < LARGEST).all()),
     )

@@ -15,7 +15,7 @@ LOGIT_BYTES: Final = 2**21
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedRows:
-    """The instances that losses are kept of. features: [D, rows] float64, both padded. labels: [instances]."""
+    """The instances that losses are kept of. features: [D, rows] float64, rows padded. labels: [instances]."""
 
     features: FloatArray
     labels: IntArray
@@ -46,7 +46,7 @@ class EvaluatedRows:
 
 def evaluated_rows(features: FloatArray, labels: IntArray) -> EvaluatedRows:
     """features: [rows, D]."""
-    across = padded_to(np.ascontiguousarray(features.T), padded(features.shape[1]), padded(len(features)))
+    across = padded_to(np.ascontiguousarray(features.T), features.shape[1], padded(len(features)))
     return EvaluatedRows(across, labels)
 
 

@@ -9,14 +9,16 @@ from estimators.arrays import AnyArray, FloatArray
 LEAF: Final = 8
 
 
-def stacked_inverse(matrices: FloatArray) -> FloatArray:
+def stacked_inverse(matrices: FloatArray, dtype: type[np.floating] = np.float64) -> AnyArray:
     """Inverses [A, D, D] of symmetric positive definite matrices [A, D, D], each by its own Cholesky factor.
+
+    The factors are of float64; what follows, and the inverses, of `dtype`.
 
     Raises:
         numpy.linalg.LinAlgError: one is not positive definite.
     """
-    lower = _lower_inverse(np.linalg.cholesky(matrices))
-    inverses: FloatArray = np.matmul(lower.transpose(0, 2, 1), lower)
+    lower = _lower_inverse(np.linalg.cholesky(matrices).astype(dtype, copy=False))
+    inverses: AnyArray = np.matmul(lower.transpose(0, 2, 1), lower)
     return inverses
 
 
