@@ -10,7 +10,7 @@ from workers.learners.fixed_products import ROWS, fixed_product, padded, padded_
 from workers.losses import PROBABILITY_FLOOR
 
 HIGHEST: Final = -float(np.log(PROBABILITY_FLOOR))
-LOGIT_BYTES: Final = 2**21
+LOGIT_BYTES: Final = 2**19
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class EvaluatedRows:
         models = padded(count, ROWS)
         flat = padded_to(parameters, models, logits, len(self.features)).reshape(models * logits, -1)
         kept = {name: np.empty((count, len(self.labels)), dtype=np.float32) for name in names}
-        length = max(256, LOGIT_BYTES // (8 * models * logits) // 256 * 256)
+        length = max(64, LOGIT_BYTES // (8 * models * logits) // 64 * 64)
         for start in range(0, len(self.labels), length):
             labels = self.labels[start : start + length]
             product = fixed_product(flat, self.features[:, start : start + length])
