@@ -27,6 +27,7 @@ EMPTY_SUBSET = {
     "logistic_regression": "equal probabilities of D's classes",
     "ridge": "0",
     "scikit_learn": "equal probabilities of D's classes, or 0",
+    "gradient_boosting": "equal probabilities of D's classes, or 0",
     "function": "the function's own",
 }
 """What each learner predicts where it has no members; a subset of one class predicts over D's classes."""

@@ -126,6 +126,22 @@ class ScikitLearnSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GradientBoostingSpec:
+    """Gradient-boosted trees of scikit-learn (histogram), XGBoost or LightGBM (extra `trees`), looped on one thread.
+
+    arguments: those of the library's own classifier or regressor (`max_iter` or `n_estimators`, `learning_rate`, ...).
+    """
+
+    kind: Literal["gradient_boosting"] = "gradient_boosting"
+    library: Literal["scikit_learn", "xgboost", "lightgbm"] = "scikit_learn"
+    arguments: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
+    losses: tuple[LossName, ...] = ()
+    train_losses: bool = True
+    seed: Seed = 0
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionSpec:
     """The smallest contract: a function of the user's, `losses(members, seed, *, folder=None) -> {loss: [n_test]}`.
 
@@ -142,4 +158,4 @@ class FunctionSpec:
     checkpoint: CheckpointSpec | None = None
 
 
-LearnerSpec = TorchSpec | LogisticRegressionSpec | RidgeSpec | ScikitLearnSpec | FunctionSpec
+LearnerSpec = TorchSpec | LogisticRegressionSpec | RidgeSpec | ScikitLearnSpec | GradientBoostingSpec | FunctionSpec

@@ -13,7 +13,7 @@ from orchestrator.jobs.origin import Place
 NOT_IN_FILES: dict[type, set[str]] = {Job: {"folder", "origin"}, DataSpec: {"arrays"}}
 """Fields that only Python sets."""
 
-LEARNER_KINDS = ("torch", "logistic_regression", "ridge", "scikit_learn", "function")
+LEARNER_KINDS = ("torch", "logistic_regression", "ridge", "scikit_learn", "gradient_boosting", "function")
 
 
 def keys_at(location: Place) -> list[str]:

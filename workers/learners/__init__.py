@@ -5,6 +5,7 @@ from workers.errors import LearnerError
 from workers.learner import Learner
 from workers.learner_specs import (
     FunctionSpec,
+    GradientBoostingSpec,
     LearnerSpec,
     LogisticRegressionSpec,
     RidgeSpec,
@@ -55,6 +56,10 @@ def _learner(
         from workers.learners.scikit_learn import scikit_learn_learner  # noqa: PLC0415 - see above
 
         return scikit_learn_learner(spec, data)
+    if isinstance(spec, GradientBoostingSpec):
+        from workers.learners.gradient_boosting import gradient_boosting_learner  # noqa: PLC0415 - see above
+
+        return gradient_boosting_learner(spec, data)
     return _function_learner(spec, data, _carried(code, spec.function))
 
 

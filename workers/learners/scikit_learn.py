@@ -3,11 +3,13 @@
 import difflib
 import inspect
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.utils.validation import has_fit_parameter
+from threadpoolctl import ThreadpoolController
 
 from estimators.arrays import AnyArray, BoolArray, Float32Array, IntArray, SeedArray
 from workers.dataset import Dataset
@@ -19,8 +21,9 @@ from workers.learners.installed_classes import estimator_class
 from workers.losses import OFFERED, PROBABILITY_FLOOR, kept_losses
 from workers.numeric_class import numpy_class
 
-ARITHMETIC_VERSION: Final = 1
-SEEDS: Final = 2**32
+ARITHMETIC_VERSION: Final = 2
+SEEDS: Final = 2**31
+"""Seeds that every library takes as its random state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class ScikitLearnLearner:
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K estimators, on members [K, n] with seeds [K]."""
-        rows = [self._losses_of(row, int(seed)) for row, seed in zip(members, seeds, strict=True)]
+        with _thread_pools().limit(limits=1):
+            rows = [self._losses_of(row, int(seed)) for row, seed in zip(members, seeds, strict=True)]
         test = {name: np.stack([row[0][name] for row in rows]) for name in self.losses}
         if not self.spec.train_losses:
             return Losses(test=test)
@@ -127,7 +131,17 @@ def scikit_learn_learner(spec: ScikitLearnSpec, data: Dataset) -> ScikitLearnLea
         LearnerError: no such estimator, options that it does not take, one for the other task, losses that it cannot
             give, or instance weights that its `fit` does not take.
     """
-    prototype = _prototype(spec)
+    return fitted_learner(spec, _prototype(spec), data, library="scikit-learn")
+
+
+def fitted_learner(
+    spec: ScikitLearnSpec, prototype: BaseEstimator, data: Dataset, *, library: str, missing_values: bool = False
+) -> ScikitLearnLearner:
+    """The learner over a prototype, see `scikit_learn_learner`.
+
+    library: the distribution whose version counts. missing_values: the estimator predicts on features that are not
+    finite.
+    """
     _check_task(spec.estimator, prototype, data)
     if data.weights is not None and not has_fit_parameter(prototype, "sample_weight"):
         raise LearnerError(
@@ -142,10 +156,16 @@ def scikit_learn_learner(spec: ScikitLearnSpec, data: Dataset) -> ScikitLearnLea
         data=data,
         train_features=train_features,
         test_features=np.asarray(data.test_features).reshape(data.n_test, -1),
-        finite=np.isfinite(train_features).all(axis=1),
+        finite=np.ones(data.rows, dtype=np.bool_) if missing_values else np.isfinite(train_features).all(axis=1),
         losses=_kept(spec, prototype, data),
-        numeric_class=f"{numpy_class('scikit-learn')}, probabilities from {PROBABILITY_FLOOR:g}",
+        numeric_class=f"{numpy_class(library)}, probabilities from {PROBABILITY_FLOOR:g}",
     )
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Of the libraries loaded when the first subset is trained: a worker trains on one thread."""
+    return ThreadpoolController()
 
 
 def _prototype(spec: ScikitLearnSpec) -> BaseEstimator:
