@@ -23,7 +23,7 @@ from orchestrator.results import DRAWS_TAG, RETRAINS_TAG
 from orchestrator.session import OpenCampaign, Session, with_draws
 from orchestrator.signals import StopRequest
 from orchestrator.spending import Meter, amount_words, spent_before
-from orchestrator.stops import until_stops
+from orchestrator.stops import statistic_of, statistic_words, until_stops
 from orchestrator.stream_recorder import Leg, StreamRecorder
 from orchestrator.truncated_walks import open_walks
 from workers.outcomes import ChunkTask
@@ -209,16 +209,17 @@ class CampaignStream:
 
     def _until(self, opened: OpenCampaign, recorder: CampaignRecorder, until: Until) -> CampaignOutcome:
         opened.campaign.view(until.value, loss=until.loss)  # refused before the first retrain, not after the last
-        monitor = None
-        for draws in until_stops(until, opened.campaign.plan.design.unit_rows):
+        monitor, unit_rows = None, opened.campaign.plan.design.unit_rows
+        for draws in until_stops(until, unit_rows):
             self._reach(opened, recorder, draws)
             monitor = monitor or Monitor(opened.campaign, (until.value,), loss=until.loss)
             point = monitor.advance(draws)[0]
+            reached = statistic_of(until, point, unit_rows)
             self._screen.say(
-                f"{opened.planned.name}: mean standard error of {until.value} is {point.mean_standard_error:.3g} "
+                f"{opened.planned.name}: {statistic_words(until)} is {reached:.3g} "
                 f"after {draws:,} retrains (wanted: below {until.below:g})"
             )
-            if point.mean_standard_error < until.below:
+            if reached < until.below:
                 break
         recorder.cut(len(set(opened.campaign.row_ids(draws))))
         self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})

@@ -12,6 +12,7 @@ import numpy as np
 from estimators.aggregators.blocks import blocks_of_rows
 from estimators.arrays import AnyArray
 from estimators.evaluation import rank_stability
+from estimators.influence import InstanceValues
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
@@ -26,7 +27,8 @@ class Convergence:
 
     mean_standard_error: mean over pairs (instance, watched test instance) with a finite error. signs_certain: share
     of instances whose data value has a certain sign (Benjamini-Hochberg at 5 %). rank_stability: rank correlation
-    of the data values between the even and the odd units, NaN where it is not defined.
+    of the data values between the even and the odd units, NaN where it is not defined. data_values: from the first
+    `units` units.
     """
 
     value: str
@@ -35,6 +37,8 @@ class Convergence:
     mean_standard_error: float
     signs_certain: float
     rank_stability: float
+    data_values: InstanceValues
+    units: int
 
 
 class _Watched:
@@ -64,7 +68,7 @@ class _Watched:
         for place, (aggregator, part) in enumerate(zip(self._aggregators, parts, strict=True)):
             self._states[place] = aggregator.update(self._states[place], part)
 
-    def convergence(self, draws: int) -> Convergence:
+    def convergence(self, draws: int, units: int) -> Convergence:
         """The statistics now."""
         finished = zip(self._aggregators, self._states, strict=True)
         watched, mean, even, odd = (aggregator.finish(state) for aggregator, state in finished)
@@ -75,6 +79,8 @@ class _Watched:
             mean_standard_error=_finite_mean(watched.standard_errors),
             signs_certain=float(mean.data_values().certain().mean()),
             rank_stability=rank_stability(even.data_values().values, odd.data_values().values),
+            data_values=mean.data_values(),
+            units=units,
         )
 
 
@@ -111,7 +117,8 @@ class Monitor:
     def points(self) -> list[Convergence]:
         """The statistics of each value over the draws taken in (`draws`; `told`: those of the last call)."""
         self.told = self.draws
-        return [watched.convergence(self.draws) for watched in self._watched]
+        units = self.draws // self.campaign.plan.design.unit_rows
+        return [watched.convergence(self.draws, units) for watched in self._watched]
 
 
 def _can_be_watched(value: str) -> bool:

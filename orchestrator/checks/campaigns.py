@@ -8,7 +8,8 @@ from estimators.methods.value_label import parsed_label
 from estimators.registry import DESIGNS, VALUES, value_method
 from orchestrator.checks.designs import alike, parameter_problems
 from orchestrator.errors import Problem
-from orchestrator.jobs.job import CampaignSpec, Job, UntilBudget
+from orchestrator.jobs.job import CampaignSpec, Job, Until, UntilBudget
+from orchestrator.jobs.origin import Place
 from orchestrator.wording import did_you_mean, listed, shown
 from workers.learner_specs import FunctionSpec
 
@@ -65,10 +66,24 @@ def _until_problems(campaign: CampaignSpec, index: int, job: Job) -> list[Proble
     if not problems and job.values and until.value not in job.value_labels:
         what = f"`{until.value}` is none of the job's values: {listed(job.value_labels)}"
         problems.append(Problem(what, job.origin.where(*place, "value"), "add it to `values`, or name one of them"))
+    problems += _statistic_problems(until, place, job)
     losses = () if isinstance(job.learner, FunctionSpec) else job.learner.losses
     if until.loss is not None and losses and until.loss not in losses:
         what = f"`{shown(until.loss)}` is none of the losses kept: {listed(losses)}"
         problems.append(Problem(what, job.origin.where(*place, "loss"), did_you_mean(until.loss, losses)))
+    return problems
+
+
+def _statistic_problems(until: Until, place: Place, job: Job) -> list[Problem]:
+    problems = []
+    if until.statistic == "top_undecided" and until.top is None:
+        problems.append(Problem("top_undecided needs `top`", job.origin.where(*place), "add `top: 20`"))
+    if until.statistic != "top_undecided" and until.top is not None:
+        where = job.origin.where(*place, "top")
+        problems.append(Problem("`top` is of the statistic top_undecided", where, "remove it, or name that statistic"))
+    if until.statistic != "mean_standard_error" and until.below > 1:
+        what = f"{until.statistic} is a share, which is always below {until.below:g}"
+        problems.append(Problem(what, job.origin.where(*place, "below"), "write for example `below: 0.05`"))
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from orchestrator.errors import Problem
 from orchestrator.jobs.job import Job, UntilBudget
+from orchestrator.jobs.origin import Place
 from orchestrator.wording import listed, shown
 from workers.dataset import Task
 from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
@@ -27,13 +28,19 @@ def loss_problems(job: Job, task: Task) -> list[Problem]:
 
 
 def _until_problems(job: Job, kept: tuple[str, ...]) -> list[Problem]:
-    """`until` rules on a loss that is not kept."""
+    """`until` rules and stops of walks on a loss that is not kept."""
     problems = []
     for index, campaign in enumerate(job.campaigns):
-        loss = campaign.retrains.until.loss if isinstance(campaign.retrains, UntilBudget) else None
-        if loss is not None and loss not in kept:
-            where = job.origin.where("campaigns", index, "retrains", "until", "loss")
-            problems.append(Problem(f"{shown(loss)} is not kept", where, f"losses kept: {listed(kept)}"))
+        named: list[tuple[str | None, Place]] = []
+        if isinstance(campaign.retrains, UntilBudget):
+            named.append((campaign.retrains.until.loss, ("campaigns", index, "retrains", "until", "loss")))
+        if campaign.truncate is not None:
+            named.append((campaign.truncate.loss, ("campaigns", index, "truncate", "loss")))
+        problems += [
+            Problem(f"`{shown(loss)}` is not kept", job.origin.where(*place), f"losses kept: {listed(kept)}")
+            for loss, place in named
+            if loss is not None and loss not in kept
+        ]
     return problems
 
 

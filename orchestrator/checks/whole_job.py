@@ -12,6 +12,7 @@ from orchestrator.checks.classes import class_notes
 from orchestrator.checks.designs import campaign_problems, unit_notes
 from orchestrator.checks.resources import address_problems, missing_resources, room_problems, shadowing_problems
 from orchestrator.checks.task import loss_problems
+from orchestrator.checks.views import view_problems
 from orchestrator.data.datasets import LoadedData, load_data
 from orchestrator.errors import JobError, Problem, ResourceMissing
 from orchestrator.jobs.job import Job
@@ -19,7 +20,13 @@ from orchestrator.jobs.job import Job
 
 def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
     """Check a job, and its data where they are loaded; returns notes for people. Raises JobError, ResourceMissing."""
-    problems = [*name_problems(job), *address_problems(job), *budget_problems(job), *shadowing_problems(job)]
+    problems = [
+        *name_problems(job),
+        *view_problems(job, loaded),
+        *address_problems(job),
+        *budget_problems(job),
+        *shadowing_problems(job),
+    ]
     notes = list(job.origin.notes)
     if loaded is not None:
         data = loaded.dataset

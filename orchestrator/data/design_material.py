@@ -53,7 +53,7 @@ def _subsets(job: Job, text: str, where: str) -> ListedSubsets:
     if not path.is_file():
         near = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         mend = did_you_mean(path.name, near) or "an .npz with `members`, [K, n] of booleans"
-        raise JobError(f"there is no file `{shown(text)}` (looked for {shown(path)})", where=where, mend=mend)
+        raise JobError(f"there is no file `{shown(text)}` (looked for {shown(str(path))})", where=where, mend=mend)
     arrays = npz_arrays(path, ("members",), optional=("log_size_law",), where=f"{where}: {path.name}")
     members = arrays["members"]
     if members.ndim != 2 or not len(members) or not np.isin(members, (0, 1)).all():

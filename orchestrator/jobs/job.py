@@ -69,12 +69,18 @@ class DataSpec(_Section):
 
 
 class Until(_Section):
-    """Go on until a statistic of a value falls below a bound, decided at fixed counts of retrains."""
+    """Go on until a statistic of a value falls below a bound, decided at fixed counts of retrains.
+
+    mean_standard_error: in the loss's unit, over pairs. undecided_signs: share of instances whose data value may be of
+    either sign. top_undecided: share of the `top` first places of the ranking that are not certain. The last two hold
+    although the rule looks many times.
+    """
 
     value: str
     below: Annotated[float, Field(gt=0)]
     at_most: Annotated[int, Field(ge=1)]
-    statistic: Literal["mean_standard_error"] = "mean_standard_error"
+    statistic: Literal["mean_standard_error", "undecided_signs", "top_undecided"] = "mean_standard_error"
+    top: Annotated[int, Field(ge=1)] | None = None
     loss: str | None = None
     every: Annotated[int, Field(ge=1)] | None = None
 

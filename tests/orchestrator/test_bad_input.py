@@ -511,7 +511,102 @@ FURTHER = [
     Bad("a function that yields", function("def load():\n    yield 1\n"), ("generator", '"X": X')),
 ]
 
-ROWS_OF_TABLE = JOB_FILES + CAMPAIGNS + DATA + CODE + FURTHER
+
+DESIGNS = [
+    Bad(
+        "sizes for no semivalue",
+        text(FIRST, "- {design: sizes, serves: shaply, retrains: 9}"),
+        ("did you mean shapley",),
+    ),
+    Bad("sizes for nothing", text(FIRST, "- {design: sizes, retrains: 9}"), ("sizes needs serves", "serves: shapley")),
+    Bad(
+        "a share of 0",
+        text(FIRST, "- {design: sizes, serves: {shapley: 0}, retrains: 9}"),
+        ("job.yaml:6: campaigns[0].serves", "above 0"),
+    ),
+    Bad(
+        "a walk of no known order",
+        text(FIRST, "- {design: permutation, order: antithetical, retrains: 900}"),
+        ("job.yaml:6: campaigns[0].order", "antithetic"),
+    ),
+    Bad(
+        "less than two walks",
+        text(FIRST, "- {design: permutation, retrains: 77}"),
+        ("77 retrains will not do for permutation", "78 at least"),
+    ),
+    Bad(
+        "a tolerance of 0 for walks",
+        text(FIRST, "- {design: permutation, truncate: {tolerance: 0}, retrains: 900}"),
+        ("campaigns[0].truncate.tolerance", "above 0"),
+    ),
+    Bad(
+        "walks that stop on a loss that is not kept",
+        text(FIRST, "- {design: permutation, truncate: {loss: hinge}, retrains: 900}"),
+        ("job.yaml:6: campaigns[0].truncate.loss", "`hinge`", "cross_entropy"),
+    ),
+    Bad("folds of one", text(FIRST, "- {design: kfold, folds: 1, retrains: 9}"), ("campaigns[0].folds", "at least 2")),
+    Bad("more folds than instances", text(FIRST, "- {design: kfold, folds: 41, retrains: 90}"), ("between 2 and 40",)),
+    Bad(
+        "pairs by two laws",
+        text(FIRST, "- {design: paired, probability: 0.5, serves: shapley, retrains: 8}"),
+        ("both probability and serves", "keep one"),
+    ),
+    Bad(
+        "a column that is not there to leave out",
+        text(FIRST, "- {design: leave_m_out, group: site}"),
+        ("there is no array `site`",),
+    ),
+    Bad(
+        "left out more than there are",
+        text(FIRST, "- {design: leave_m_out, out: 40, retrains: 9}"),
+        ("leave_m_out of 40 out of n = 40",),
+    ),
+    Bad(
+        "no file of subsets",
+        text(FIRST, "- {design: subsets_from_file, file: mine.npz}"),
+        ("job.yaml:6: campaigns[0].file", "no file `mine.npz`", "did you mean"),
+    ),
+    Bad(
+        "a file of subsets without members",
+        text(FIRST, "- {design: subsets_from_file, file: train.npz}"),
+        ("no array `members`", "arrays there: X, y"),
+    ),
+    Bad(
+        "by neither size nor class",
+        text(FIRST, "- {design: stratified, by: label, retrains: 99}"),
+        ("campaigns[0].by", "`size`", "`class`"),
+    ),
+    Bad(
+        "no replicate", text("fraction: 0.7", "fraction: 0.7, replicates: 0"), ("campaigns[0].replicates", "at least 1")
+    ),
+    Bad(
+        "a function of a loss that is not kept",
+        text("banzhaf]", '{value: banzhaf, of: "clip(cros_entropy, 1)"}]'),
+        ("job.yaml:8: values[1]", "did you mean cross_entropy"),
+    ),
+    Bad(
+        "a function that would be code",
+        text("banzhaf]", "{value: banzhaf, of: \"__import__('os')\"}]"),
+        ("job.yaml:8: values[1]", "no function is called '__import__'"),
+    ),
+    Bad(
+        "an average over a group that the tests have not",
+        text("banzhaf]", "{value: banzhaf, over: group}]"),
+        ("job.yaml:8: values[1]", "the tests have no group", "data.test_group"),
+    ),
+    Bad(
+        "a rule on the top of no size",
+        text("retrains: 30", "retrains: {until: {value: banzhaf, statistic: top_undecided, below: 0.1, at_most: 99}}"),
+        ("job.yaml:7", "top_undecided needs `top`", "top: 20"),
+    ),
+    Bad(
+        "a rule that always holds",
+        text("retrains: 30", "retrains: {until: {value: banzhaf, statistic: undecided_signs, below: 2, at_most: 99}}"),
+        ("job.yaml:7", "undecided_signs is a share", "below: 0.05"),
+    ),
+]
+
+ROWS_OF_TABLE = JOB_FILES + CAMPAIGNS + DESIGNS + DATA + CODE + FURTHER
 
 
 def refuse(job: str) -> int:
