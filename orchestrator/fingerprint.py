@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
+from typing import Final
 
 import numpy as np
 
@@ -19,8 +20,21 @@ from workers.learner_specs import LearnerSpec
 from workers.user_code import CodeSnapshot
 from workers.user_code import fingerprint as code_fingerprint
 
-WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep", "checkpoint"})
+WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep", "checkpoint", "cuda_graphs"})
 """Options that move a loss by rounding at most: they belong to a row's numeric class, or say what is kept beside it."""
+
+ADDED_LATER: Final = frozenset(
+    {
+        ("loss", None),
+        ("label_smoothing", 0.0),
+        ("class_weights", None),
+        ("clip_norm", None),
+        ("early_stopping", None),
+        ("augment", None),
+        ("precision", "float32"),
+    }
+)
+"""Options that older stores do not know, at the values which leave everything as it was."""
 
 EMPTY_SUBSET = {
     "torch": "untrained model",
@@ -54,16 +68,31 @@ def fingerprints(loaded: LoadedData, learner: LearnerSpec, code: CodeSnapshot | 
     return Fingerprints(
         train=_of_set(loaded.train_identities, data.train_features, [*train_facts, _groups(data)]),
         test=_of_set(loaded.test_identities, data.test_features, []),
-        learner=_hash(json.dumps([learner_facts(learner), EMPTY_SUBSET[learner.kind]], sort_keys=True).encode()),
+        learner=_hash(
+            json.dumps([learner_facts(learner), EMPTY_SUBSET[learner.kind]], sort_keys=True).encode(),
+            *_validation(data, learner),
+        ),
         code=_of_code(learner, code),
     )
+
+
+def _validation(data: Dataset, learner: LearnerSpec) -> list[bytes]:
+    """The validation set where retrains stop by it."""
+    features, labels = data.validation_features, data.validation_labels
+    if features is None or labels is None or getattr(learner, "early_stopping", None) is None:
+        return []
+    return [features.tobytes(), labels.tobytes()]
 
 
 def learner_facts(learner: LearnerSpec) -> dict[str, str | int | float | bool | None]:
     """The options that fix losses, flat: `{"optimizer.lr": 0.1, ...}`."""
     facts: dict[str, str | int | float | bool | None] = {}
     _flatten(dataclasses.asdict(learner), "", facts)
-    return {name: value for name, value in facts.items() if name.partition(".")[0] not in WITHOUT_EFFECT_ON_LOSSES}
+    return {
+        name: value
+        for name, value in facts.items()
+        if name.partition(".")[0] not in WITHOUT_EFFECT_ON_LOSSES and (name, value) not in ADDED_LATER
+    }
 
 
 def explain_difference(

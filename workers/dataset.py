@@ -21,6 +21,7 @@ class Dataset:
     order: [n_rows] int64, the positions of the training rows sorted by instance identity, in which learners list a
     subset's members before they shuffle them; None = as the rows stand. With it a retrain does not depend on the
     order of the training file.
+    validation_features, validation_labels: [n_validation, ...], for early stopping; None = there are none.
     """
 
     task: Task
@@ -34,6 +35,8 @@ class Dataset:
     group_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = field(default=())
     order: IntArray | None = None
+    validation_features: AnyArray | None = None
+    validation_labels: AnyArray | None = None
 
     @property
     def rows(self) -> int:

@@ -5,81 +5,26 @@ and the learners' options are the same text.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from workers.option_types import Count, LossName, NotNegative, Positive, Scalar, Seed
+from workers.torch_specs import CheckpointSpec, OptimizerSpec, ScheduleSpec, TorchSpec
 
-Scalar = str | int | float | bool | None
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(1)]
-Seed = Annotated[int, Ge(0), Le(2**63 - 1)]
-
-ClassificationLoss = Literal["cross_entropy", "zero_one", "margin"]
-RegressionLoss = Literal["squared_error", "absolute_error"]
-LossName = ClassificationLoss | RegressionLoss
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckpointSpec:
-    """A state in the middle of a retrain every so many seconds, from which another worker goes on.
-
-    folder: where, reachable by all workers; None = beside the chunks, where these stand in a folder.
-    """
-
-    every: Positive = 600.0
-    folder: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerSpec:
-    """SGD (with momentum, Nesterov), Adam or AdamW, with PyTorch's own meanings of their options."""
-
-    name: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Positive = 0.1
-    momentum: Annotated[float, Ge(0), Lt(1)] = 0.0
-    nesterov: bool = False
-    weight_decay: NotNegative = 0.0
-    betas: tuple[Annotated[float, Ge(0), Lt(1)], Annotated[float, Ge(0), Lt(1)]] = (0.9, 0.999)
-    eps: Positive = 1e-8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleSpec:
-    """The learning rate over the steps of one retrain, as a factor on the optimizer's `lr`.
-
-    constant: 1. linear: falls to 0. cosine: falls to 0 along half a cosine. step: times `gamma` every `every`
-    epochs. warmup: share of the steps over which the factor first rises linearly from 0.
-    """
-
-    name: Literal["constant", "linear", "cosine", "step"] = "constant"
-    warmup: Annotated[float, Ge(0), Lt(1)] = 0.0
-    every: Count = 1
-    gamma: Annotated[float, Gt(0), Le(1)] = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TorchSpec:
-    """Any `nn.Module` class of the user's (`model: model.py:Net`), trained by minibatches.
-
-    together: how many retrains train together, "auto" = from shapes and memory. train_losses: also keep the
-    losses on the training instances (memorization, label errors). keep: also keep the models' parameters.
-    """
-
-    model: str
-    kind: Literal["torch"] = "torch"
-    arguments: dict[str, Scalar] = field(default_factory=dict)
-    epochs: Count = 10
-    batch_size: Count = 128
-    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
-    schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
-    losses: tuple[LossName, ...] = ()
-    train_losses: bool = True
-    seed: Seed = 0
-    keep: bool = False
-    checkpoint: CheckpointSpec | None = None
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    together: Literal["auto"] | Count = "auto"
+__all__ = [
+    "CheckpointSpec",
+    "FunctionSpec",
+    "GradientBoostingSpec",
+    "LearnerSpec",
+    "LogisticRegressionSpec",
+    "LossName",
+    "OptimizerSpec",
+    "RidgeSpec",
+    "Scalar",
+    "ScheduleSpec",
+    "ScikitLearnSpec",
+    "Seed",
+    "TorchSpec",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

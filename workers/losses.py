@@ -25,6 +25,11 @@ DEFAULT: Final[Mapping[Task, tuple[str, ...]]] = {
 }
 
 
+def loss_name(reference: str) -> str:
+    """What a loss is called: its own name, or the function's of a reference such as `model.py:my_loss`."""
+    return reference.rpartition(":")[2]
+
+
 def kept_losses(asked: tuple[str, ...], task: Task, *, offered: tuple[str, ...] | None = None) -> tuple[str, ...]:
     """Names of the losses kept: those asked for, else the task's default, of those that the learner offers.
 

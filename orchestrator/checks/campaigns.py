@@ -12,6 +12,7 @@ from orchestrator.jobs.job import CampaignSpec, Job, Until, UntilBudget
 from orchestrator.jobs.origin import Place
 from orchestrator.wording import did_you_mean, listed, shown
 from workers.learner_specs import FunctionSpec
+from workers.losses import loss_name
 
 _LIST = "`apportion methods` lists them"
 
@@ -67,7 +68,7 @@ def _until_problems(campaign: CampaignSpec, index: int, job: Job) -> list[Proble
         what = f"`{until.value}` is none of the job's values: {listed(job.value_labels)}"
         problems.append(Problem(what, job.origin.where(*place, "value"), "add it to `values`, or name one of them"))
     problems += _statistic_problems(until, place, job)
-    losses = () if isinstance(job.learner, FunctionSpec) else job.learner.losses
+    losses = () if isinstance(job.learner, FunctionSpec) else tuple(map(loss_name, job.learner.losses))
     if until.loss is not None and losses and until.loss not in losses:
         what = f"`{shown(until.loss)}` is none of the losses kept: {listed(losses)}"
         problems.append(Problem(what, job.origin.where(*place, "loss"), did_you_mean(until.loss, losses)))

@@ -5,8 +5,8 @@ from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.jobs.origin import Place
 from orchestrator.wording import listed, shown
 from workers.dataset import Task
-from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
-from workers.losses import DEFAULT, OFFERED
+from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec, TorchSpec
+from workers.losses import DEFAULT, OFFERED, loss_name
 
 KEEPERS = ("torch", "logistic_regression", "ridge")
 """Kinds of learners whose models can be kept."""
@@ -18,13 +18,18 @@ def loss_problems(job: Job, task: Task) -> list[Problem]:
     if isinstance(learner, FunctionSpec):
         return keep_problems(job)
     problems = [*_learner_problems(job, task), *keep_problems(job)]
-    foreign = [loss for loss in learner.losses if loss not in OFFERED[task]]
+    foreign = [loss for loss in learner.losses if loss not in OFFERED[task] and not _is_function(loss, job)]
     if foreign:
         mend = f"losses for {task}: {listed(OFFERED[task])}; `task` in data sets the task"
         problems.append(Problem(f"{listed(foreign)} cannot be kept: the task is {task}", where, mend))
     if len(set(learner.losses)) < len(learner.losses):
         problems.append(Problem(f"a loss stands twice in {listed(learner.losses)}", where, "name each loss once"))
-    return problems + _until_problems(job, learner.losses or DEFAULT[task])
+    return problems + _until_problems(job, tuple(map(loss_name, learner.losses)) or DEFAULT[task])
+
+
+def _is_function(loss: str, job: Job) -> bool:
+    """Whether a loss names a function of the user's, which a torch learner may keep."""
+    return isinstance(job.learner, TorchSpec) and ":" in loss
 
 
 def _until_problems(job: Job, kept: tuple[str, ...]) -> list[Problem]:

@@ -18,6 +18,7 @@ from orchestrator.data.identities import contents_of, feature_digests, group_con
 from orchestrator.data.labels import Labels, encode_labels
 from orchestrator.data.parts import RawData
 from orchestrator.data.sources import read_raw
+from orchestrator.data.validation import validation_set
 from orchestrator.errors import JobError, Problem
 from orchestrator.jobs.job import Job
 from orchestrator.wording import masked
@@ -76,7 +77,8 @@ def load_data(job: Job) -> LoadedData:
     identities = instance_identities(contents_of(digests, train_texts, aside.weights))
     test_identities = instance_identities(contents_of(test_digests, test_texts))
     players = identities if aside.groups is None else instance_identities(group_contents(identities, aside.groups))
-    dataset = _dataset(features, labels, aside, identity_order(identities))
+    held = validation_set(job, raw.train, labels)
+    dataset = _dataset(features, labels, aside, identity_order(identities), held)
     return LoadedData(
         dataset=dataset,
         train_identities=players,
@@ -126,7 +128,13 @@ def _encoded(raw: RawData, job: Job) -> tuple[Features, Labels]:
     return features, labels
 
 
-def _dataset(features: Features, labels: Labels, aside: SideArrays, order: IntArray) -> Dataset:
+def _dataset(
+    features: Features,
+    labels: Labels,
+    aside: SideArrays,
+    order: IntArray,
+    held: tuple[AnyArray, AnyArray] | None,
+) -> Dataset:
     return Dataset(
         task=labels.task,
         train_features=features.train,
@@ -139,6 +147,8 @@ def _dataset(features: Features, labels: Labels, aside: SideArrays, order: IntAr
         group_names=aside.group_names,
         feature_names=features.names,
         order=order,
+        validation_features=None if held is None else held[0],
+        validation_labels=None if held is None else held[1],
     )
 
 

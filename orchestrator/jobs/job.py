@@ -47,15 +47,17 @@ class _Section(BaseModel):
 class DataSpec(_Section):
     """Training and test instances: `.npz` with X and y, Parquet or CSV with `label: column`, or `file.py:function`.
 
-    task: "auto" takes float labels for regression, others for classification. group: a column (or npz array)
-    whose equal values make one player. test_group: one of the test set, over whose equal values a value may be
-    averaged (unsaid: `group`, where the test set has it). weight: instance weights. id: a column of names for reports.
+    validation: a file as `test`, for early stopping. task: "auto" takes float labels for regression, others for
+    classification. group: a column (or npz array) whose equal values make one player. test_group: one of the test set,
+    over whose equal values a value may be averaged (unsaid: `group`, where the test set has it). weight: instance
+    weights. id: a column of names for reports.
     image_shape: how to draw a feature row in the report. overlap: "refuse" test instances that are also
     training instances. arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
     """
 
     train: str
     test: str | None = None
+    validation: str | None = None
     label: str | None = None
     task: Literal["auto", "classification", "regression"] = "auto"
     group: str | None = None

@@ -12,6 +12,7 @@ from orchestrator.fingerprint import explain_difference, fingerprints, learner_f
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from workers.learner_specs import CheckpointSpec, LogisticRegressionSpec, OptimizerSpec, ScheduleSpec, TorchSpec
+from workers.torch_specs import EarlyStoppingSpec
 from workers.user_code import snapshot_code
 
 LEARNER = LogisticRegressionSpec()
@@ -81,12 +82,20 @@ def test_every_option_of_a_learner_counts_but_together_and_device(field):
         "together": 4,
         "keep": True,
         "checkpoint": CheckpointSpec(every=60.0),
+        "loss": "m.py:loss",
+        "label_smoothing": 0.1,
+        "class_weights": {"a": 2.0},
+        "clip_norm": 1.0,
+        "early_stopping": EarlyStoppingSpec(),
+        "augment": "m.py:augment",
+        "precision": "tf32",
+        "cuda_graphs": True,
     }
     spec = TorchSpec(model="m.py:Net")
 
     differs = learner_facts(spec) != learner_facts(dataclasses.replace(spec, **{field: other[field]}))
 
-    assert differs == (field not in {"together", "device", "keep", "checkpoint"})
+    assert differs == (field not in {"together", "device", "keep", "checkpoint", "cuda_graphs"})
 
 
 def test_a_learner_s_option_is_named_in_words():

@@ -64,11 +64,13 @@ def _learner(
 
 
 def _torch_learner(spec: TorchSpec, data: Dataset, code: CodeSnapshot, *, device: str, together: int | None) -> Learner:
+    from workers.learners.torch_functions import user_functions  # noqa: PLC0415 - imports torch
     from workers.learners.torch_learner import TorchLearner  # noqa: PLC0415 - imports torch
     from workers.learners.torch_module import checked_class  # noqa: PLC0415 - imports torch
 
     model_class = checked_class(load_object(spec.model, code), spec.model)
-    return TorchLearner(spec, data, model_class, device=device, together=together)
+    functions = user_functions(spec, code)
+    return TorchLearner(spec, data, model_class, functions=functions, device=device, together=together)
 
 
 def _function_learner(spec: FunctionSpec, data: Dataset, code: CodeSnapshot) -> Learner:

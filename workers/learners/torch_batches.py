@@ -49,6 +49,12 @@ class BatchStream:
         """Batches in the whole retrain."""
         return self.epochs * self.steps_per_epoch
 
+    def batch_rows(self, step: int) -> int:
+        """Instances in the batch of a step; 0 after the last."""
+        if step >= self.steps:
+            return 0
+        return min(self.batch_size, len(self.members) - step % self.steps_per_epoch * self.batch_size)
+
     def epochs_from(self, first: int) -> Iterator[IntArray]:
         """Positions of the training rows in the order in which each epoch from `first` on sees them."""
         random, size = generator("epochs", self.seed), len(self.members)

@@ -22,15 +22,16 @@ KEY: Final = 12345
 
 
 def batched_model(
-    factory: ModuleFactory, inputs: Tensor, labels: Tensor, task: Task, device: str
+    factory: ModuleFactory, inputs: Tensor, labels: Tensor, task: Task, device: str, *, by_hand: bool = True
 ) -> tuple[BatchedModel | None, str]:
     """The batched form of the factory's models, or None and why there is none.
 
-    inputs [B, ...], labels [B]: a few instances on the CPU, on which outputs and gradients are compared.
+    inputs [B, ...], labels [B]: a few instances on the CPU, on which outputs and gradients are compared. by_hand:
+    whether steps written by hand will do; they compute in the parameters' own type.
     """
     modules = [factory.build(seed) for seed in SEEDS]
     reason = ""
-    for form in (_by_hand, _by_vmap):
+    for form in (_by_hand, _by_vmap) if by_hand else (_by_vmap,):
         model, reason = form(modules[0], inputs)
         if model is None:
             continue

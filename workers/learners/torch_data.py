@@ -1,6 +1,7 @@
 """A data set as tensors that stay on the device."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ class TorchData:
     test_labels: Tensor
     order: IntArray
     weights: FloatArray | None
+    validation_features: Tensor | None = None
+    validation_labels: Tensor | None = None
 
     @property
     def n(self) -> int:
@@ -47,11 +50,12 @@ class TorchData:
         return chosen
 
 
-def torch_data(data: Dataset, device: str) -> TorchData:
-    """The data set on the device.
+def torch_data(data: Dataset, device: str, class_weights: Mapping[str, float] | None = None) -> TorchData:
+    """The data set on the device; class_weights, by label, multiply the instances' weights.
 
     Raises:
-        LearnerError: features that are no numbers, or a classification with fewer than two classes.
+        LearnerError: features that are no numbers, a classification with fewer than two classes, or weights of
+            classes that are not there.
     """
     if data.task == "classification" and len(data.classes) < 2:
         raise LearnerError(f"classification needs two classes or more; the labels have {len(data.classes)}")
@@ -65,8 +69,27 @@ def torch_data(data: Dataset, device: str) -> TorchData:
         test_features=_features(data.test_features, "test", device),
         test_labels=_tensor(data.test_labels.astype(label_type, copy=False), device),
         order=np.arange(data.rows, dtype=np.int64) if data.order is None else data.order,
-        weights=data.weights,
+        weights=_weights(data, class_weights),
+        validation_features=_optional(data.validation_features, lambda x: _features(x, "validation", device)),
+        validation_labels=_optional(data.validation_labels, lambda y: _tensor(y.astype(label_type), device)),
     )
+
+
+def _optional(array: AnyArray | None, made: Callable[[AnyArray], Tensor]) -> Tensor | None:
+    return None if array is None else made(array)
+
+
+def _weights(data: Dataset, class_weights: Mapping[str, float] | None) -> FloatArray | None:
+    if class_weights is None:
+        return data.weights
+    unknown = sorted(set(class_weights) - set(data.classes))
+    if data.task == "regression" or unknown:
+        why = "the task is regression" if data.task == "regression" else f"there is no class {', '.join(unknown)}"
+        raise LearnerError(
+            f"learner.class_weights: {why}; the classes are {', '.join(data.classes) or 'none'} (others weigh 1)"
+        )
+    each = np.array([class_weights.get(name, 1.0) for name in data.classes])[data.train_labels]
+    return each if data.weights is None else each * data.weights
 
 
 def as_inputs(features: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """K retrains on their way through all their steps, side by side."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -8,10 +10,12 @@ from workers.learners.torch_batched import BatchedModel
 from workers.learners.torch_batches import BatchBlock, BatchStream, batch_blocks, batch_width
 from workers.learners.torch_data import gather
 from workers.learners.torch_dropout import step_keys
-from workers.learners.torch_losses import training_gradient
-from workers.learners.torch_optimizers import flat_optimizer
+from workers.learners.torch_functions import Augmentation, augmented
+from workers.learners.torch_optimizers import clip_gradients, flat_optimizer
+from workers.learners.torch_precision import computing
 from workers.learners.torch_setting import TrainingSetting
-from workers.learners.torch_state import GroupState
+from workers.learners.torch_state import GroupState, keep_models
+from workers.learners.torch_stopping import ValidationWatch
 
 
 class GroupTraining:
@@ -30,17 +34,24 @@ class GroupTraining:
         self._streams = streams
         self._seeds = np.array([stream.seed for stream in streams], dtype=np.uint64)
         self._own_steps = np.array([stream.steps for stream in streams])
+        self._ends = frozenset(self._own_steps.tolist())
         self._optimizer = flat_optimizer(setting.spec.optimizer)
         self._gradients = torch.zeros_like(state.flat)
         self._width = batch_width(setting.spec.batch_size, setting.data.n)
         self._step = model.gradients(state.flat, state.fixed, self._gradients, rows=self._width)
         self._rates = self._all_rates()
         self._buffer: Tensor | None = None
+        self._watch = ValidationWatch.of(setting, model, state, [stream.steps_per_epoch for stream in streams])
 
     @property
     def steps(self) -> int:
         """Steps of the longest retrain."""
         return int(self._own_steps.max())
+
+    @property
+    def finished(self) -> bool:
+        """Whether every model has done its own steps, or has stopped before."""
+        return self._state.step >= self.steps or bool(self._state.done.all())
 
     @torch.no_grad()
     def run(self, until: int | None = None) -> None:
@@ -48,11 +59,12 @@ class GroupTraining:
         state = self._state
         last = self.steps if until is None else min(until, self.steps)
         self._keep_finished()
-        for block in batch_blocks(self._streams, self._width, state.step):
-            self._run_block(block, last)
-            if state.step >= last:
-                break
-        if state.step >= self.steps:
+        with computing(self._setting.spec.precision, self._setting.data.device):
+            for block in batch_blocks(self._streams, self._width, state.step):
+                self._run_block(block, last)
+                if state.step >= last or bool(state.done.all()):
+                    break
+        if bool(state.done.all()):
             state.flat.copy_(state.kept)
 
     def _run_block(self, block: BatchBlock, last: int) -> None:
@@ -66,22 +78,40 @@ class GroupTraining:
             self._backward(rows[i], labels[i], coefficients[i], [key[i] for key in keys])
             rates = self._rates if isinstance(self._rates, float) else self._rates[state.step]
             state.step += 1
+            if self._setting.spec.clip_norm is not None:
+                clip_gradients(self._gradients, self._setting.spec.clip_norm)
             self._optimizer.step(state.flat, self._gradients, rates, state.moments, state.step)
+            if self._watch is not None:
+                self._watch.look(state)
             self._keep_finished()
+            if self._watch is not None and bool(state.done.all()):
+                return
 
     def _backward(self, rows: Tensor, labels: Tensor, coefficients: Tensor, keys: list[Tensor]) -> None:
         setting = self._setting
         inputs, self._buffer = gather(setting.data.train_features, rows, self._buffer)
+        if setting.functions.augment is not None:
+            self._augment(setting.functions.augment, inputs)
         if keys:
             self._step.set_keys(keys)
-        self._step.run(inputs, lambda outputs: training_gradient(setting.data.task, outputs, labels, coefficients))
+        self._step.run(inputs, partial(setting.objective.gradient, labels=labels, coefficients=coefficients))
+
+    def _augment(self, augment: Augmentation, inputs: Tensor) -> None:
+        """Change each model's own rows of the batch [K, width, ...] in place; padding has no weight."""
+        step = self._state.step
+        for k, stream in enumerate(self._streams):
+            count = stream.batch_rows(step)
+            if count:
+                inputs[k, :count] = augmented(augment, inputs[k, :count], stream.seed, step)
 
     def _keep_finished(self) -> None:
-        ending = self._own_steps == self._state.step
-        if ending.any():
-            chosen = torch.from_numpy(np.flatnonzero(ending)).to(self._state.flat.device)
-            self._state.kept[chosen] = self._state.flat[chosen]
-            self._state.done[torch.from_numpy(ending)] = True
+        """Keep models that have done their own steps, unless a better epoch of theirs is kept already."""
+        if self._state.step not in self._ends:
+            return
+        state = self._state
+        ending = torch.from_numpy(self._own_steps == state.step) & ~state.done
+        keep_models(state, ending & state.best.isinf())
+        state.done |= ending
 
     def _keys(self, start: int, count: int) -> list[Tensor]:
         """Keys [count, K] of each dropout layer."""

@@ -16,16 +16,19 @@ from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import TorchSpec
 from workers.learners.torch_batches import batch_width
 from workers.learners.torch_data import as_inputs, torch_data
+from workers.learners.torch_functions import UserFunctions
 from workers.learners.torch_keeping import losses_of_models, trained_models
 from workers.learners.torch_looped import LoopedTrainer
 from workers.learners.torch_module import ModuleFactory, checked_class
 from workers.learners.torch_numerics import bits_depend_on, numeric_class
+from workers.learners.torch_objective import objective_of
 from workers.learners.torch_pilot import pilot_sizes, step_seconds
 from workers.learners.torch_setting import TrainingSetting
+from workers.learners.torch_stopping import check_stopping
 from workers.learners.torch_together import TogetherTrainer
 from workers.learners.torch_trial import trial
 from workers.learners.torch_walk import TorchWalk
-from workers.losses import kept_losses
+from workers.losses import OFFERED, kept_losses, loss_name
 
 ARITHMETIC_VERSION = 2
 """Raised when the same subset and seed would give other bits: 2 since steps are written by hand."""
@@ -34,11 +37,11 @@ ARITHMETIC_VERSION = 2
 class TorchLearner:
     """Minibatch training of the user's network (`spec`) on subsets of `data`.
 
-    Training loss: cross-entropy of logits [B, C], or the squared error of outputs [B] or [B, 1], as a mean over the
-    batch's rows weighted by `data.weights`. Each epoch runs through a permutation, from (seed, epoch), of the members
-    sorted by identity, in batches of `batch_size`, the last one shorter (with batch normalisation, a last batch of a
-    single instance is left out). Initial parameters: the module constructed with PyTorch's generator seeded by the
-    retrain's seed. The empty subset gives the untrained model.
+    Training loss: cross-entropy of logits [B, C], the squared error of outputs [B] or [B, 1], or a function of the
+    user's, as a mean over the batch's rows weighted by instance and class weights. Each epoch runs through a
+    permutation, from (seed, epoch), of the members sorted by identity, in batches of `batch_size`, the last one shorter
+    (with batch normalisation, a last batch of a single instance is left out). Initial parameters: the module
+    constructed with PyTorch's generator seeded by the retrain's seed. The empty subset gives the untrained model.
 
     Row k depends on (members[k], seeds[k]) alone, in every bit for a given numeric class; where a model keeps its bits
     for one K only, or not even then, the numeric class says so.
@@ -56,21 +59,24 @@ class TorchLearner:
         data: Dataset,
         model_class: type[nn.Module],
         *,
+        functions: UserFunctions | None = None,
         device: str = "auto",
         together: int | None = None,
     ) -> None:
         self._spec = spec if together is None else dataclasses.replace(spec, together=together)
         self._device = choose_device(spec.device if device == "auto" else device)
-        self._kept = kept_losses(spec.losses, data.task)
-        if spec.optimizer.nesterov and not spec.optimizer.momentum:
-            raise LearnerError("learner.optimizer: nesterov needs a momentum above 0")
-        self._data = torch_data(data, self._device)
+        self._functions = UserFunctions() if functions is None else functions
+        names = tuple(loss_name(loss) for loss in spec.losses)
+        self._kept = kept_losses(names, data.task, offered=(*OFFERED[data.task], *self._functions.kept))
+        self._objective = objective_of(spec, data.task, self._functions.loss)
+        self._data = torch_data(data, self._device, spec.class_weights)
+        check_stopping(spec, self._data)
         self._factory = ModuleFactory(
             model_class=checked_class(model_class, spec.model),
             arguments=spec.arguments,
             example=as_inputs(self._data.train_features[:1].cpu()),
         )
-        self._report = trial(self._factory, self._data, spec.model)
+        self._report = trial(self._factory, self._data, spec.model, by_hand=spec.precision != "bfloat16")
         self._setting = self._make_setting()
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
@@ -82,6 +88,8 @@ class TorchLearner:
             data=self._data,
             factory=self._factory,
             kept=self._kept,
+            objective=self._objective,
+            functions=self._functions,
             evaluation_rows=evaluation_rows(instance_floats=self._report.instance_floats, device=self._device),
             skip_single=self._report.normalises_batches,
         )
@@ -160,8 +168,9 @@ class TorchLearner:
     @property
     def numeric_class(self) -> str:
         """Version, device, precision and threads; K where the bits depend on it."""
+        products = "" if self._spec.precision == "float32" else f" by {self._spec.precision}"
         return numeric_class(
-            self._device, self._report.precision, together=self._together, bits_depend=self._bits_depend
+            self._device, f"{self._report.precision}{products}", together=self._together, bits_depend=self._bits_depend
         )
 
     def with_together(self, together: int) -> "TorchLearner":

@@ -1,25 +1,29 @@
 """Retrains trained one after the other: any model, by PyTorch's own optimizers."""
 
-from dataclasses import dataclass
-from itertools import islice
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from estimators.arrays import BoolArray, SeedArray
+from estimators.arrays import BoolArray, Float32Array, SeedArray
 from estimators.seeding import derive_seed
 from workers.learner import Losses
 from workers.learners.torch_batches import BatchStream
 from workers.learners.torch_data import as_inputs
 from workers.learners.torch_dropout import counted, step_keys
-from workers.learners.torch_losses import losses_of
+from workers.learners.torch_functions import augmented
+from workers.learners.torch_losses import losses_of, widened
 from workers.learners.torch_module import seeded
 from workers.learners.torch_optimizers import module_optimizer
+from workers.learners.torch_precision import computing
 from workers.learners.torch_resuming import module_checkpoints
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
 from workers.learners.torch_stack import class_major
+from workers.learners.torch_stopping import verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +48,132 @@ class LoopedTrainer:
 
     def evaluated(self, module: nn.Module) -> Losses:
         """Losses of one model; what its forward draws in evaluation is the same for all."""
-        data = self.setting.data
+        setting, data = self.setting, self.setting.data
         module.eval()
-        with seeded(derive_seed("evaluation"), data.device):
-            test = to_numpy(self._losses(module, data.test_features, data.test_labels), 1)
-            if not self.setting.spec.train_losses:
+        with seeded(derive_seed("evaluation"), data.device), computing(setting.spec.precision, data.device):
+            test = to_numpy(module_losses(setting, module, data.test_features, data.test_labels), 1)
+            if not setting.spec.train_losses:
                 return Losses(test=test)
-            return Losses(test=test, train=to_numpy(self._losses(module, data.train_features, data.train_labels), 1))
+            train = module_losses(setting, module, data.train_features, data.train_labels)
+            return Losses(test=test, train=to_numpy(train, 1))
 
     def train(self, module: nn.Module, stream: BatchStream) -> None:
         """Train a module in place on the batches of a stream."""
-        trained = [p for p in module.parameters() if p.requires_grad]
-        if not trained:
+        with computing(self.setting.spec.precision, self.setting.data.device):
+            LoopedTraining(self.setting, module, stream).run()
+
+
+@dataclass(slots=True)
+class LoopedState:
+    """Where one retrain stands. step: steps done. best, waited, kept: early stopping's (see `GroupState`)."""
+
+    step: int = 0
+    best: float = np.inf
+    waited: int = 0
+    done: bool = False
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it by name."""
+        counts = {"step": self.step, "best": self.best, "waited": self.waited, "done": self.done}
+        named = {name: torch.tensor(value, dtype=torch.float64) for name, value in counts.items()}
+        return named | {f"kept.{name}": tensor for name, tensor in self.kept.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state that `tensors` gave; nothing is the state before the first step."""
+        if tensors:
+            self.step, self.waited = int(tensors["step"]), int(tensors["waited"])
+            self.best, self.done = float(tensors["best"]), bool(tensors["done"])
+            names = [name for name in tensors if name.startswith("kept.")]
+            self.kept = {name.removeprefix("kept."): tensors[name] for name in names}
+
+
+class LoopedTraining:
+    """Moves one module. Its state: the module, the optimizer's `state_dict` and a `LoopedState`."""
+
+    def __init__(self, setting: TrainingSetting, module: nn.Module, stream: BatchStream) -> None:
+        self.module = module
+        self.state = LoopedState()
+        self._setting = setting
+        self._stream = stream
+        self._trained = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = module_optimizer(setting.spec.optimizer, self._trained) if self._trained else None
+        self._dropouts = counted(module)
+        seeds = np.array([stream.seed], dtype=np.uint64)
+        self._keys = [step_keys(seeds, layer, 0, stream.steps) for layer in range(len(self._dropouts))]
+
+    def run(self) -> None:
+        """Train in place to the end, from the newest checkpoint where there is one."""
+        state, stream = self.state, self._stream
+        last = stream.steps
+        if self.optimizer is None:
             return
-        data = self.setting.data
-        optimizer = module_optimizer(self.setting.spec.optimizer, trained)
-        dropouts = counted(module)
-        keys = [step_keys(np.array([stream.seed], dtype=np.uint64), i, 0, stream.steps) for i in range(len(dropouts))]
-        kept = module_checkpoints(module, optimizer, data.device, self.setting.checkpoints)
-        first = 0 if kept is None else kept.restore()
-        steps = zip(stream.batches(), self.setting.rates(stream).tolist(), strict=True)
-        for step, (batch, rate) in islice(enumerate(steps), first, None):
-            for layer, layer_keys in zip(dropouts, keys, strict=True):
-                layer.dropout_key.fill_(int(layer_keys[step, 0]))
-            rows = torch.from_numpy(batch).to(data.device)
-            coefficients = torch.from_numpy(stream.coefficients(batch)).to(data.device)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad()
-            outputs = module(as_inputs(data.train_features[rows]))
-            self._loss(outputs, data.train_labels[rows], coefficients).backward()  # type: ignore[no-untyped-call] # torch's
-            optimizer.step()
-            if kept is not None and step + 1 < stream.steps:
-                kept.after(step + 1)
+        kept = module_checkpoints(self.module, self.optimizer, self._setting.data.device, self._setting.checkpoints)
+        if kept is not None:
+            state.restore(kept.restore())
+        if state.step >= last:
+            return
+        rates = self._setting.rates(stream).tolist()
+        first_epoch, skipped = divmod(state.step, stream.steps_per_epoch)
+        for place, batch in enumerate(stream.batches(first_epoch), start=first_epoch * stream.steps_per_epoch):
+            if place < first_epoch * stream.steps_per_epoch + skipped:
+                continue
+            self._step(torch.from_numpy(batch), stream.coefficients(batch), rates[place])
+            state.step += 1
+            if state.step % stream.steps_per_epoch == 0:
+                self._judge()
+            if state.done or state.step >= last:
+                break
+            if kept is not None:
+                kept.after(state.step, state.tensors)
+        if state.kept:
+            self.module.load_state_dict(state.kept)
 
-    def _loss(self, outputs: Tensor, labels: Tensor, coefficients: Tensor) -> Tensor:
-        if self.setting.data.task == "classification":
-            each = functional.cross_entropy(outputs, labels, reduction="none")
-        else:
-            each = functional.mse_loss(outputs.reshape(labels.shape), labels, reduction="none")
-        return (each * coefficients).sum()
+    def _step(self, batch: Tensor, coefficients: Float32Array, rate: float) -> None:
+        data, spec, optimizer = self._setting.data, self._setting.spec, self.optimizer
+        assert optimizer is not None, "run returns before this"
+        for layer, keys in zip(self._dropouts, self._keys, strict=True):
+            layer.dropout_key.fill_(int(keys[self.state.step, 0]))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        rows = batch.to(data.device)
+        inputs = as_inputs(data.train_features[rows])
+        if self._setting.functions.augment is not None:
+            inputs = augmented(self._setting.functions.augment, inputs, self._stream.seed, self.state.step)
+        each = self._setting.objective.each(widened(self.module(inputs)), data.train_labels[rows])
+        (each * torch.from_numpy(coefficients).to(data.device)).sum().backward()  # type: ignore[no-untyped-call] # torch's
+        if spec.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._trained, spec.clip_norm)
+        optimizer.step()
 
-    @torch.no_grad()
-    def _losses(self, module: nn.Module, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses [1, rows]."""
-        setting = self.setting
-        found: dict[str, list[Tensor]] = {name: [] for name in setting.kept}
-        for start in range(0, len(labels), setting.evaluation_rows):
-            part = slice(start, start + setting.evaluation_rows)
-            outputs = module(as_inputs(features[part]))
-            major = class_major(outputs.unsqueeze(0))[0]
-            for name, values in losses_of(setting.kept, setting.data.task, major, labels[part], {}).items():
-                found[name].append(values)
-        return {name: torch.cat(values).unsqueeze(0) for name, values in found.items()}
+    def _judge(self) -> None:
+        """After an epoch: keep the best state, and stop where the job's rule says so."""
+        setting, state, rule = self._setting, self.state, self._setting.spec.early_stopping
+        features, labels = setting.data.validation_features, setting.data.validation_labels
+        if rule is None or features is None or labels is None:
+            return
+        self.module.eval()
+        name = setting.objective.name
+        loss = module_losses(setting, self.module, features, labels, (name,))[name].double().mean().item()
+        self.module.train()
+        found = verdict(loss, state.best, state.waited, patience=rule.patience, least=rule.least)
+        state.best, state.waited = found.best, found.waited
+        state.done = found.stop and math.isfinite(found.best)
+        if found.improved:
+            state.kept = copy.deepcopy(self.module.state_dict())
+
+
+@torch.no_grad()
+def module_losses(
+    setting: TrainingSetting, module: nn.Module, features: Tensor, labels: Tensor, names: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """Losses [1, rows] of one model in evaluation mode. names: unsaid, those that the job keeps."""
+    names = names or setting.kept
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for start in range(0, len(labels), setting.evaluation_rows):
+        part = slice(start, start + setting.evaluation_rows)
+        outputs = widened(class_major(module(as_inputs(features[part])).unsqueeze(0))[0])
+        for name, values in losses_of(names, setting.data.task, outputs, labels[part], setting.users).items():
+            found[name].append(values)
+    return {name: torch.cat(values).unsqueeze(0) for name, values in found.items()}

@@ -93,3 +93,8 @@ def _classification_loss(name: str, logits: Tensor, labels: Tensor) -> Tensor:
         return others.amax(dim=-2) - logits.gather(-2, index).squeeze(-2)
     wrong = (logits.argmax(dim=-2) != labels).to(logits.dtype)
     return torch.where(logits.isnan().any(dim=-2), torch.nan, wrong)
+
+
+def widened(outputs: Tensor) -> Tensor:
+    """Outputs in float32 where they were computed with fewer digits; losses are never taken in those."""
+    return outputs.float() if outputs.dtype in {torch.bfloat16, torch.float16} else outputs

@@ -24,7 +24,7 @@ def numeric_class(device: str, precision: str, *, together: int, bits_depend: st
 def _device_class(device: str) -> str:
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
-        return f"{name}, CUDA {torch.version.cuda}, matmul {torch.get_float32_matmul_precision()}"
+        return f"{name}, CUDA {torch.version.cuda}"
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 

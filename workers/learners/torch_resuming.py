@@ -1,6 +1,6 @@
 """Networks that stop in the middle of a retrain and go on: a group's state, or a module's with its optimizer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from workers.learners.torch_state import GroupState
 
 _GENERATOR = "generator"
 _CUDA = "generator.cuda"
-_STEP = "step"
+_BESIDE = "beside."
 
 
 def run_resumably(training: GroupTraining, state: GroupState, checkpoints: GroupCheckpoints | None) -> None:
@@ -25,10 +25,10 @@ def run_resumably(training: GroupTraining, state: GroupState, checkpoints: Group
         state.restore({name: _tensor(array) for name, array in found.items()})
     checkpoints.due()
     stride = 1
-    while state.step < training.steps:
+    while not training.finished:
         began, first = checkpoints.clock(), state.step
         training.run(until=state.step + stride)
-        if checkpoints.due() and state.step < training.steps:
+        if checkpoints.due() and not training.finished:
             checkpoints.save(state.step, {name: tensor.numpy() for name, tensor in state.tensors().items()})
         seconds = max(checkpoints.clock() - began, 1e-9) / max(state.step - first, 1)
         stride = max(1, min(2 * stride, int(0.25 * checkpoints.every / seconds)))
@@ -42,12 +42,12 @@ class ModuleCheckpoints:
     ) -> None:
         self._module, self._optimizer, self._device, self._checkpoints = module, optimizer, device, checkpoints
 
-    def restore(self) -> int:
-        """Go back to the newest state; returns its step, 0 where there is none."""
+    def restore(self) -> dict[str, Tensor]:
+        """Go back to the newest state; returns what stood beside it (see `after`), nothing where there is none."""
         self._checkpoints.due()
         found = self._checkpoints.latest()
         if found is None:
-            return 0
+            return {}
         tensors = {name: _tensor(array) for name, array in found.items()}
         state = {name.removeprefix("module."): t for name, t in tensors.items() if name.startswith("module.")}
         self._module.load_state_dict(state)
@@ -57,10 +57,10 @@ class ModuleCheckpoints:
         torch.set_rng_state(tensors[_GENERATOR])
         if _CUDA in tensors:
             torch.cuda.set_rng_state(tensors[_CUDA], self._device)
-        return int(tensors[_STEP])
+        return {name.removeprefix(_BESIDE): t for name, t in tensors.items() if name.startswith(_BESIDE)}
 
-    def after(self, step: int) -> None:
-        """Keep the state after `step` steps where it is time."""
+    def after(self, step: int, beside: Callable[[], Mapping[str, Tensor]]) -> None:
+        """Keep the state after `step` steps where it is time, and what the training holds beside the module."""
         if not self._checkpoints.due():
             return
         tensors: dict[str, Tensor] = {f"module.{name}": t for name, t in self._module.state_dict().items()}
@@ -68,7 +68,7 @@ class ModuleCheckpoints:
             tensors |= {
                 f"optimizer.{place}.{name}": torch.as_tensor(part) for name, part in parts.items() if part is not None
             }
-        tensors |= {_GENERATOR: torch.get_rng_state(), _STEP: torch.tensor(step)}
+        tensors |= {_GENERATOR: torch.get_rng_state()} | {f"{_BESIDE}{name}": t for name, t in beside().items()}
         if self._device.startswith("cuda"):
             tensors[_CUDA] = torch.cuda.get_rng_state(self._device)
         arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}

@@ -1,27 +1,30 @@
 """What both ways of training, together and looped, are given."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from estimators.arrays import BoolArray, Float32Array, FloatArray, SeedArray
+from estimators.arrays import BoolArray, Float32Array, FloatArray
 from workers.checkpointing import GroupCheckpoints
 from workers.learner import Losses
 from workers.learner_specs import TorchSpec
 from workers.learners.torch_batches import BatchStream
 from workers.learners.torch_data import TorchData
+from workers.learners.torch_functions import UserFunctions
+from workers.learners.torch_losses import UserLoss
 from workers.learners.torch_module import ModuleFactory
+from workers.learners.torch_objective import Objective
 from workers.learners.torch_schedules import schedule_factors
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetting:
-    """A job's torch learner on its data. kept: the losses returned. skip_single: see `BatchStream`.
+    """A job's torch learner on its data.
 
-    checkpoints: of the one group that trains with this setting, where states are kept in the middle.
+    kept: the losses returned. functions: the user's. skip_single: see `BatchStream`. checkpoints: of the one group
+    that trains with this setting, where states are kept in the middle.
     """
 
     spec: TorchSpec
@@ -29,8 +32,16 @@ class TrainingSetting:
     factory: ModuleFactory
     kept: tuple[str, ...]
     evaluation_rows: int
+    objective: Objective
+    functions: UserFunctions = field(default_factory=UserFunctions)
     skip_single: bool = False
     checkpoints: GroupCheckpoints | None = None
+
+    @property
+    def users(self) -> dict[str, UserLoss]:
+        """Losses of the user's by name: those kept, and the one that trains."""
+        loss = self.functions.loss
+        return {**self.functions.kept, **({} if loss is None else {self.objective.name: loss})}
 
     def stream(self, members: BoolArray, seed: int) -> BatchStream:
         """The batches of a retrain."""
@@ -55,14 +66,6 @@ class TrainingSetting:
             self.spec.schedule, steps=stream.steps, steps_per_epoch=max(1, stream.steps_per_epoch)
         )
         return self.spec.optimizer.lr * factors
-
-
-class Trainer(Protocol):
-    """Trains a model on each subset and evaluates it."""
-
-    def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
-        """Losses of K retrains on members [K, n] with seeds [K]."""
-        ...
 
 
 def to_numpy(tensors: dict[str, Tensor], count: int) -> dict[str, Float32Array]:

@@ -1,15 +1,19 @@
 """K models of one class through `torch.func.vmap`, for modules that are no chain of hand-written layers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from workers.learners.torch_alignment import aligned_products
 from workers.learners.torch_batched import Gradients
 from workers.learners.torch_dropout import KEY_NAME, counted
 from workers.learners.torch_layout import FlatLayout, flat_layout
+from workers.learners.torch_losses import widened
 from workers.learners.torch_state import Tensors
 
 
@@ -41,8 +45,21 @@ class StackedModel:
             outputs: Tensor = functional_call(self.template, dict(zip(names, state, strict=True)), (batch,))
             return outputs
 
-        outputs: Tensor = vmap(one)((*views, *fixed), inputs)
+        with _attention_that_batches(inputs.device.type):
+            outputs: Tensor = vmap(one)((*views, *fixed), inputs)
         return outputs
+
+
+@contextmanager
+def _attention_that_batches(kind: str) -> Iterator[None]:
+    """Fused attention, the CPU's and inference's, has no batching rule: vmap would run it model by model."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH) if kind == "cpu" else nullcontext():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class StackedGradients:
@@ -64,7 +81,8 @@ class StackedGradients:
     def run(self, inputs: Tensor, output_gradient: Gradients) -> None:
         """Write the gradients of a batch [K, B, ...]."""
         with torch.enable_grad():
-            outputs = class_major(self._model.forward(self._views, self._fixed, inputs, training=True))
+            outputs = self._model.forward(self._views, self._fixed, inputs, training=True)
+            outputs = widened(class_major(outputs))
         towards = output_gradient(outputs.detach())
         with aligned_products(self._device):
             found = torch.autograd.grad(outputs, self._views, towards, allow_unused=True)
@@ -84,7 +102,7 @@ class StackedOutputs:
     def __call__(self, inputs: Tensor) -> Tensor:
         """Outputs [K, C, rows] of inputs [rows, ...]."""
         shared = inputs.unsqueeze(0).expand(len(self.views[0]), *inputs.shape)
-        return class_major(self.model.forward(self.views, self.fixed, shared, training=False))
+        return widened(class_major(self.model.forward(self.views, self.fixed, shared, training=False)))
 
 
 def class_major(outputs: Tensor) -> Tensor:

@@ -67,3 +67,10 @@ class GroupState:
             for name, tensor in own.items():
                 tensor.copy_(tensors[name])
         self.step = int(tensors["step"])
+
+
+def keep_models(state: GroupState, chosen: Tensor) -> None:
+    """Keep the present parameters of the models chosen, [K] bool."""
+    if bool(chosen.any()):
+        rows = chosen.nonzero().squeeze(1).to(state.flat.device)
+        state.kept[rows] = state.flat[rows]

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from estimators.arrays import BoolArray, SeedArray
 from workers.learner import Losses
 from workers.learners.torch_batched import BatchedModel
-from workers.learners.torch_data import as_inputs
+from workers.learners.torch_evaluation import GroupEvaluation
 from workers.learners.torch_group import GroupTraining
-from workers.learners.torch_losses import losses_of
 from workers.learners.torch_optimizers import flat_optimizer
 from workers.learners.torch_resuming import run_resumably
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
@@ -73,21 +72,9 @@ class TogetherTrainer:
         run_resumably(self.training(state, members, seeds), state, self.setting.checkpoints)
         return state
 
-    @torch.no_grad()
     def losses(self, state: GroupState, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses [K, rows] of K models, over blocks of a fixed number of rows."""
-        setting, size = self.setting, self.setting.evaluation_rows
-        outputs = self.model.outputs(state.flat, state.fixed, rows=size)
-        found: dict[str, list[Tensor]] = {name: [] for name in setting.kept}
-        for start in range(0, len(labels), size):
-            stop = min(start + size, len(labels))
-            # The last block is filled with its last row, so that all blocks have one shape.
-            rows = torch.arange(start, start + size, device=labels.device).clamp_(max=stop - 1)
-            shared = labels[rows].expand(self.together, -1)
-            block = losses_of(setting.kept, setting.data.task, outputs(as_inputs(features[rows])), shared, {})
-            for name, values in block.items():
-                found[name].append(values[:, : stop - start])
-        return {name: torch.cat(values, dim=1) for name, values in found.items()}
+        """Losses [K, rows] of K models."""
+        return GroupEvaluation(self.setting, self.model, state).losses(features, labels)
 
 
 def _stacked(modules: list[nn.Module], names: tuple[str, ...], device: str) -> tuple[Tensor, ...]:

@@ -37,7 +37,7 @@ class TrialReport:
     precision: str
 
 
-def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialReport:
+def trial(factory: ModuleFactory, data: TorchData, reference: str, *, by_hand: bool = True) -> TrialReport:
     """Construct the model, run it on a few training rows, and try three of them together.
 
     Raises:
@@ -56,7 +56,7 @@ def trial(factory: ModuleFactory, data: TorchData, reference: str) -> TrialRepor
     stacked = None
     if not reason:
         labels = data.train_labels.cpu()[rows]
-        stacked, reason = batched_model(factory, inputs, labels, data.task, data.device)
+        stacked, reason = batched_model(factory, inputs, labels, data.task, data.device, by_hand=by_hand)
     return TrialReport(
         reason=reason,
         stacked=stacked,

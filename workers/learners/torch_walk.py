@@ -14,7 +14,7 @@ from workers.learners.torch_batched import BatchedModel
 from workers.learners.torch_batches import ROW_MULTIPLE
 from workers.learners.torch_data import as_inputs
 from workers.learners.torch_dropout import counted, step_keys
-from workers.learners.torch_losses import losses_of, training_gradient
+from workers.learners.torch_losses import losses_of
 from workers.learners.torch_module import seeded
 from workers.learners.torch_setting import TrainingSetting
 from workers.learners.torch_stack import class_major
@@ -68,7 +68,7 @@ class TorchWalk:
             labels = data.train_labels[rows]
             keys = [step_keys(seeds, layer, number, 1)[0] for layer in range(model.dropouts)]
             step.set_keys([torch.from_numpy(key).to(data.device) for key in keys])
-            towards = partial(training_gradient, data.task, labels=labels, coefficients=coefficients)
+            towards = partial(self.setting.objective.gradient, labels=labels, coefficients=coefficients)
             step.run(as_inputs(data.train_features[rows]), towards)
             rates = torch.from_numpy(self._rates(orders[:, number], rate)).to(state.flat)
             state.flat.addcmul_(gradients, rates[:, None], value=-1)
@@ -89,7 +89,9 @@ class TorchWalk:
                     layer.dropout_key.fill_(int(step_keys(np.array([seed], np.uint64), layer.number, number, 1)[0, 0]))
                 rows = slice(row, row + 1)
                 outputs = class_major(module(as_inputs(data.train_features[rows])).unsqueeze(0))[0]
-                towards = training_gradient(data.task, outputs.detach().clone(), data.train_labels[rows], one)
+                towards = self.setting.objective.gradient(
+                    outputs.detach()[None], data.train_labels[rows][None], one[None]
+                )[0]
                 gradients = torch.autograd.grad(outputs, trained, towards, allow_unused=True)
                 with torch.no_grad():
                     for parameter, gradient in zip(trained, gradients, strict=True):
@@ -104,7 +106,9 @@ class TorchWalk:
         for start in range(0, setting.data.n_test, setting.evaluation_rows):
             part = slice(start, start + setting.evaluation_rows)
             outputs = class_major(module(as_inputs(setting.data.test_features[part])).unsqueeze(0))[0]
-            found.append(losses_of(setting.kept, setting.data.task, outputs, setting.data.test_labels[part], {}))
+            found.append(
+                losses_of(setting.kept, setting.data.task, outputs, setting.data.test_labels[part], self.setting.users)
+            )
         return {name: torch.cat([part[name] for part in found]).unsqueeze(0) for name in setting.kept}
 
     def _rates(self, rows: IntArray, rate: float) -> Float32Array:
