@@ -5,12 +5,30 @@ from types import MappingProxyType
 
 from estimators.designs.entry import DesignEntry
 from estimators.designs.making import DESIGNS, design_entry
-from estimators.methods import consistency, downsampling, leave_one_out, memorization, regressions, semivalues, walks
+from estimators.methods import (
+    banzhaf_estimators,
+    consistency,
+    downsampling,
+    leave_one_out,
+    memorization,
+    regressions,
+    semivalues,
+    walks,
+)
 from estimators.methods.value_label import parsed_label
 from estimators.methods.value_method import ValueMethod
 from estimators.naming import entry_named
 
-FAMILIES = (leave_one_out, downsampling, semivalues, memorization, consistency, regressions, walks)
+FAMILIES = (
+    leave_one_out,
+    downsampling,
+    semivalues,
+    banzhaf_estimators,
+    memorization,
+    consistency,
+    regressions,
+    walks,
+)
 """Modules of `estimators.methods`, each with its `ROWS`."""
 
 VALUES: Mapping[str, ValueMethod] = MappingProxyType({row.name: row for family in FAMILIES for row in family.ROWS})

@@ -50,15 +50,15 @@ class Campaign:
 
     @cached_property
     def value_names(self) -> tuple[str, ...]:
-        """Values that this campaign's design and losses permit."""
-        return tuple(name for name in VALUES if not self.why_not(name))
+        """Values that this campaign's design and losses permit, without those that are computed by request only."""
+        return tuple(name for name, method in VALUES.items() if not method.by_request and not self.why_not(name))
 
     def why_not(self, value: str) -> str:
         """Why a value cannot be computed from this campaign, or an empty text."""
         method = value_method(value)
         if method.needs_train_losses and not self.has_train_losses:
             return f"{value} needs losses on the training instances: set `train_losses: true` in the learner"
-        return method.accepts(self.plan.design)
+        return method.accepts(self.plan.design, self.plan.draws)
 
     def values(
         self,

@@ -9,7 +9,7 @@ obeys linearity, symmetry, null player and dummy (an instance that always adds a
 import math
 
 import numpy as np
-from scipy.special import gammaln
+from scipy.special import betaln, gammaln
 
 from estimators.arrays import FloatArray
 
@@ -21,9 +21,36 @@ def shapley_sizes(n: int) -> FloatArray:
 
 def banzhaf_sizes(n: int) -> FloatArray:
     """p[c] = C(n-1, c) / 2^(n-1) for c = 0..n-1 (Banzhaf 1965; Wang and Jia, AISTATS 2023; survey equation 27)."""
-    p: FloatArray = np.exp(log_ways(n) - (n - 1) * math.log(2.0))
-    normalised: FloatArray = p / p.sum()
-    return normalised
+    return normalised(log_ways(n))
+
+
+def beta_sizes(n: int, alpha: float, beta: float) -> FloatArray:
+    """p[c] of Beta Shapley (Kwon and Zou, AISTATS 2022): BetaBinomial(n - 1; beta, alpha).
+
+    A large alpha weights small subsets; (1, 1) is Shapley.
+    """
+    c = np.arange(n)
+    return normalised(log_ways(n) + betaln(c + beta, n - 1 - c + alpha))
+
+
+def weighted_banzhaf_sizes(n: int, probability: float) -> FloatArray:
+    """p[c] = Binomial(n - 1, t): the weighted Banzhaf value (Li and Yu, NeurIPS 2023); t = 1/2 is Banzhaf."""
+    c = np.arange(n)
+    return normalised(log_ways(n) + c * math.log(probability) + (n - 1 - c) * math.log1p(-probability))
+
+
+def band_sizes(n: int, first: int, last: int) -> FloatArray:
+    """p[c] equal for subsets that have first..last members with the instance: expected leave-one-out at these sizes."""
+    p = np.zeros(n)
+    p[first - 1 : last] = 1.0 / (last - first + 1)
+    return p
+
+
+def normalised(log_p: FloatArray) -> FloatArray:
+    """exp(log_p) scaled to sum to 1, without overflow."""
+    p: FloatArray = np.exp(log_p - log_p.max())
+    p /= p.sum()
+    return p
 
 
 def log_ways(n: int) -> FloatArray:

@@ -60,7 +60,8 @@ class ValueMethod:
     per_instance: its result is InstanceValues [n]; else an Influence [n, n_test]. meaning: one sentence for people.
     from_walks: its rows are walks (`estimators.walks`), not retrains of subsets.
     linear: the value of the mean loss is the mean of the values, to rounding.
-    takes: the numbers it takes; options: those given (the others have their defaults).
+    takes: the numbers it takes; options: those given (the others have their defaults). by_request: computed only where
+    it is asked for by name.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ValueMethod:
     needs_train_losses: bool = False
     from_walks: bool = False
     linear: bool = True
+    by_request: bool = False
     takes: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     options: Options = field(default_factory=lambda: MappingProxyType({}))
 

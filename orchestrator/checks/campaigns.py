@@ -98,7 +98,10 @@ def value_problems(job: Job, designs: Sequence[Design | None]) -> list[Problem]:
         where = job.origin.where("values", index)
         if _label_problems(name, where):
             continue
-        reasons = [value_method(name).accepts(design) for design in made]
+        reasons = [
+            value_method(name).accepts(design, draws)
+            for design, draws in zip(made, _draws_planned(job, made), strict=True)
+        ]
         if all(reasons):
             problems.append(Problem(f"no campaign of the job gives {name}: {reasons[0]}", where, _designs_for(name)))
         elif value_method(name).needs_train_losses and not keeps_train_losses(job):
@@ -114,7 +117,7 @@ def _until_unfit(job: Job, designs: Sequence[Design]) -> list[Problem]:
     problems = []
     for index, (campaign, design) in enumerate(zip(job.campaigns, designs, strict=True)):
         if isinstance(campaign.retrains, UntilBudget) and not _label_problems(campaign.retrains.until.value, ""):
-            reason = value_method(campaign.retrains.until.value).accepts(design)
+            reason = value_method(campaign.retrains.until.value).accepts(design, campaign.retrains.until.at_most)
             where = job.origin.where("campaigns", index, "retrains", "until", "value")
             problems += [Problem(f"cannot be read off this campaign: {reason}", where)] * bool(reason)
     return problems
@@ -134,8 +137,19 @@ def values_of(job: Job, designs: Sequence[Design]) -> tuple[str, ...]:
     if job.values:
         return job.value_labels
     train_losses = not isinstance(job.learner, FunctionSpec) and job.learner.train_losses
+    planned = list(zip(designs, _draws_planned(job, designs), strict=True))
     return tuple(
         name
         for name, method in VALUES.items()
-        if any(not method.accepts(design) for design in designs) and (train_losses or not method.needs_train_losses)
+        if not method.by_request and (train_losses or not method.needs_train_losses)
+        if any(not method.accepts(design, draws) for design, draws in planned)
     )
+
+
+def _draws_planned(job: Job, designs: Sequence[Design]) -> list[int | None]:
+    """Draws of each campaign, at most; None where neither the job nor the design says."""
+    said = [
+        each.retrains.until.at_most if isinstance(each.retrains, UntilBudget) else each.retrains
+        for each in job.campaigns
+    ]
+    return [design.draw_count or draws for design, draws in zip(designs, said, strict=True)]

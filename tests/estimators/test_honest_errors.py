@@ -18,7 +18,7 @@ def contrast(members, losses, *, full=None):
     full = losses[:1] if full is None else full
     design = design_of("bernoulli", members.shape[1])
     ends = EndRows(full=np.asarray(full, dtype=float), empty=losses[0], deterministic=False)
-    return aggregate(aggregator_of("banzhaf", design, ends), [Retrains(members, losses)])
+    return aggregate(aggregator_of("banzhaf_sample_reuse", design, ends), [Retrains(members, losses)])
 
 
 @pytest.mark.parametrize("pivot", [0.0, 2.0, 1e4])

@@ -12,7 +12,7 @@ from estimators.errors import EstimatorError, WrongDesign
 from estimators.retrains import EndRows, Retrains
 
 
-def influence(start, stop, *, value="banzhaf", design=None, ends=None, loss="loss"):
+def influence(start, stop, *, value="banzhaf_sample_reuse", design=None, ends=None, loss="loss"):
     game = random_game(8, 3, seed=1)
     design = design_of("bernoulli", 8) if design is None else design
     rows = game.retrains(design.draws(start, stop))
@@ -110,5 +110,5 @@ def test_an_unknown_value_is_no_proponent():
     members[:, 2] = True
     losses = np.random.default_rng(0).normal(size=(60, 1))
     ends = EndRows(full=losses[:1], empty=losses[0], deterministic=False)
-    result = aggregate(aggregator_of("banzhaf", design, ends), [Retrains(members, losses)])
+    result = aggregate(aggregator_of("banzhaf_sample_reuse", design, ends), [Retrains(members, losses)])
     assert sorted(result.proponents(0)["train_index"]) == [0, 1, 3]

@@ -152,7 +152,7 @@ def test_downsampling_of_an_additive_game_is_the_centred_effect():
 def test_banzhaf_by_sample_reuse_estimates_its_definition_within_its_own_errors():
     game = random_game(9, 4, seed=11)
     truth = enumeration.banzhaf_by_subsets(game.losses, 9)
-    result = estimated("banzhaf", design_of("bernoulli", 9), game, 3000)
+    result = estimated("banzhaf_sample_reuse", design_of("bernoulli", 9), game, 3000)
     assert_within_its_own_errors(result, truth)
     assert_within_its_own_errors(result.mean, truth.mean(axis=1))
 
@@ -160,7 +160,7 @@ def test_banzhaf_by_sample_reuse_estimates_its_definition_within_its_own_errors(
 def test_banzhaf_by_sample_reuse_over_all_subsets_is_the_exact_value():
     game = random_game(8, 4, seed=12)
     rows = game.retrains(design_of("exhaustive", 8).draws(0, 2**8))
-    reused = aggregate(aggregator_of("banzhaf", design_of("bernoulli", 8), game.ends), [rows])
+    reused = aggregate(aggregator_of("banzhaf_sample_reuse", design_of("bernoulli", 8), game.ends), [rows])
     np.testing.assert_allclose(reused.values, exact("banzhaf", game.losses, 8).values, atol=1e-13)
 
 

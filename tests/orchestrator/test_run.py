@@ -106,7 +106,7 @@ def test_influences_of_disjoint_retrains_add_up(tmp_path: Path) -> None:
         {"name": "b", "design": "bernoulli", "probability": 0.5, "retrains": 50, "seed": 2},
     ]
     result, _ = carried_out(a_job(tmp_path, campaigns=campaigns))
-    a, b = (result.values("banzhaf", campaign=name) for name in "ab")
+    a, b = (result.values("banzhaf_sample_reuse", campaign=name) for name in "ab")
     both = a + b
     members = np.concatenate([each.plan.design.draws(0, each.plan.draws) for each in result.campaigns])
     losses = np.concatenate(

@@ -73,7 +73,7 @@ def agrees(path: Path, expected: Known) -> None:
         np.testing.assert_allclose(found["standard_errors"], expected.standard_errors, rtol=1e-9)
 
 
-@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf")])
+@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf_sample_reuse")])
 def test_exported_influence_is_what_plain_numpy_makes_of_the_chunks(
     finished: JobResult, campaign: str, value: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_exported_influence_is_what_plain_numpy_makes_of_the_chunks(
     np.testing.assert_allclose(long["influence"], expected.values[place], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf")])
+@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf_sample_reuse")])
 def test_degrees_of_freedom_and_certain_signs_are_welchs_and_benjamini_hochbergs(
     finished: JobResult, campaign: str, value: str
 ) -> None:
@@ -116,7 +116,7 @@ def test_values_of_an_instances_own_loss_are_what_plain_numpy_makes_of_the_chunk
             np.testing.assert_array_equal(found.certain(), expected.signs_certain())
 
 
-@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf")])
+@pytest.mark.parametrize(("campaign", "value"), [("u", "downsampling"), ("b", "banzhaf_sample_reuse")])
 def test_a_subset_counts_as_often_as_it_was_drawn_and_end_rows_do_not_count(
     tmp_path: Path, tracking_database: Path, campaign: str, value: str
 ) -> None:

@@ -1,0 +1,170 @@
+"""Semivalues by a surrogate and a correction: the default for Shapley, Beta Shapley and Banzhaf values.
+
+A Gaussian process over subsets (`estimators.surrogates`) is fitted to the losses: effects of single instances, a
+smooth function of the size and interactions of all orders, each as strong as the marginal likelihood of the rows says,
+so that it takes up what the rows can carry and no more. Its own semivalue g_i is known in closed form. What it leaves
+is averaged:
+
+    value[i] = g_i + sum over the subsets S seen of omega_i(S) (r(S) + (1 / f(S) - 1) e(S))
+
+with omega the semivalue's weight of v(S), f(S) the probability of S to be among the draws, r its residual and e its
+leave-one-out residual. A subset that is surely drawn counts as it is; for others the residual of a process that did not
+see it stands for those not drawn, so the surrogate biases nothing: the estimate is that of Horvitz and Thompson (1952)
+with a cross-fitted control variate (regression-adjusted maximum sample reuse; Witter et al. 2025, with another model).
+Rows in pairs of complements are folded into half their difference, all that a symmetric semivalue depends on
+(Covert and Lee, AISTATS 2021). v(D) and v(empty) enter exactly where the semivalue weights them.
+
+Standard error: the spread over units of (1 / f - 1) omega e, times 1 / (1 - f) for what repeats tell of a finite
+number of subsets (a learner that depends on its seed: of omega e / f), and the noise of the end rows. Degrees of
+freedom: units - 1.
+
+Units are taken 1,024 rows at a time, in plan order, and their estimates averaged: memory and time per row do not grow.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from estimators.aggregators.assembling import assembled_influence
+from estimators.aggregators.columns import with_mean
+from estimators.aggregators.kept_rows import KeptRows, both, kept, no_rows, split
+from estimators.aggregators.kept_statistics import KeptStatistics
+from estimators.aggregators.leave_one_out import v_full
+from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.size_weights import row_weights_of
+from estimators.aggregators.surrogate_block import BlockEstimate, estimated_block
+from estimators.aggregators.welch import Estimates, known_part, unvaried_or_variance
+from estimators.arrays import FloatArray, IntArray
+from estimators.designs.protocol import Design
+from estimators.errors import WrongDesign
+from estimators.influence import Influence
+from estimators.retrains import EndRows, Retrains
+from estimators.surrogates.kernels import SemivalueLaw
+
+ROWS_AT_A_TIME = 1024
+
+
+@dataclass(slots=True)
+class AdaptiveState:
+    """Rows that wait, and sums over the blocks that are done.
+
+    units: in these blocks. values, variances [n, c]: sums of units times value, and of units^2 times variance. rows,
+    counts [n], total, total_squares [c]: over all rows, of members and of losses less the pivot.
+    """
+
+    waiting: KeptRows
+    units: int
+    values: FloatArray | None
+    variances: FloatArray | None
+    rows: int
+    counts: IntArray
+    total: FloatArray
+    total_squares: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveSemivalue:
+    """Aggregator of the semivalue `law` on `loss` from rows of any design with a law of sizes that reaches it."""
+
+    value: str
+    loss: str
+    design: Design
+    ends: EndRows
+    law: SemivalueLaw
+
+    def empty(self) -> AdaptiveState:
+        """No rows."""
+        n, columns = self.design.n, self.ends.full.shape[1] + 1
+        return AdaptiveState(
+            no_rows(n, columns), 0, None, None, 0, np.zeros(n, dtype=np.int64), np.zeros(columns), np.zeros(columns)
+        )
+
+    def update(self, state: AdaptiveState, retrains: Retrains) -> AdaptiveState:
+        """The state with a further block of retrains; whole units only."""
+        x = with_mean(retrains.losses) - self._pivot()
+        return self._settled(
+            replace(
+                state,
+                waiting=both(state.waiting, kept(retrains, x)),
+                rows=state.rows + len(x),
+                counts=state.counts + retrains.members.sum(axis=0),
+                total=state.total + x.sum(axis=0),
+                total_squares=state.total_squares + (x * x).sum(axis=0),
+            )
+        )
+
+    def merge(self, a: AdaptiveState, b: AdaptiveState) -> AdaptiveState:
+        """The state of both."""
+        return self._settled(
+            AdaptiveState(
+                waiting=both(a.waiting, b.waiting),
+                units=a.units + b.units,
+                values=_sum(a.values, b.values),
+                variances=_sum(a.variances, b.variances),
+                rows=a.rows + b.rows,
+                counts=a.counts + b.counts,
+                total=a.total + b.total,
+                total_squares=a.total_squares + b.total_squares,
+            )
+        )
+
+    def finish(self, state: AdaptiveState) -> Influence:
+        """Influence [n, n_test]."""
+        n, columns = len(state.counts), len(state.total)
+        done = state if state.waiting.unit_count < 2 else self._with_block(state, state.waiting)
+        constant = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows) == 0.0
+        return assembled_influence(
+            lambda part: self._estimates(done, constant, part),
+            value=self.value,
+            loss=self.loss,
+            shape=(n, columns - 1),
+            retrains=state.rows,
+            notes=two_sided_notes(state.counts, state.rows) + unvaried_note(constant[:-1]),
+            statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
+        )
+
+    def _pivot(self) -> FloatArray:
+        pivot: FloatArray = with_mean(self.ends.pivot()[None, :])[0]
+        return pivot
+
+    def _settled(self, state: AdaptiveState) -> AdaptiveState:
+        """The state with whole blocks taken out of the rows that wait."""
+        units = max(2, ROWS_AT_A_TIME // self.design.unit_rows)
+        while state.waiting.unit_count >= units:
+            block, rest = split(state.waiting, units)
+            state = replace(self._with_block(state, block), waiting=rest)
+        return state
+
+    def _with_block(self, state: AdaptiveState, block: KeptRows) -> AdaptiveState:
+        found = self._estimate(block)
+        units = block.unit_count
+        return replace(
+            state,
+            units=state.units + units,
+            values=_sum(state.values, units * found.values),
+            variances=_sum(state.variances, units**2 * found.variances),
+        )
+
+    def _estimate(self, block: KeptRows) -> BlockEstimate:
+        law = self.design.log_size_law()
+        if law is None:
+            raise WrongDesign(f"{self.value} cannot be computed from {self.design.label}: it has no law of sizes")
+        return estimated_block(block, self.law, row_weights_of(self.law.p, law), self.ends, self._pivot())
+
+    def _estimates(self, state: AdaptiveState, constant: FloatArray, columns: slice) -> Estimates:
+        n = len(state.counts)
+        width = len(state.total[columns])
+        if state.values is None or state.variances is None:
+            found = np.full((n, width), np.nan)
+            return Estimates(found, np.full((n, width), np.inf), np.zeros((n, width)))
+        still = constant[columns]
+        values = np.where(still, 0.0, state.values[:, columns] / state.units)
+        errors = np.where(still, 0.0, np.sqrt(state.variances[:, columns]) / state.units)
+        fewest = np.minimum(state.counts, state.rows - state.counts)[:, None]
+        return known_part(values, errors, np.full((n, width), float(state.units - 1)), fewest=fewest)
+
+
+def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b
