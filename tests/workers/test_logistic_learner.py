@@ -142,7 +142,7 @@ def test_shared_rows_and_own_rows_end_at_the_same_minimum(monkeypatch):
     kinds = []
     for cost in (0.0, 2.0):
         monkeypatch.setattr("workers.learners.logistic_objective.SHARED_COST", {3: cost})
-        kinds.append(learner.rows.kind(learner._problem(members[0])))
+        kinds.append(learner.rows.kind(learner.rows.problems(members[:1], fit_intercept=True)[0]))
         found.append(learner.retrain(members, None).test["cross_entropy"])
     assert kinds[0] == 0 < kinds[1]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-8)

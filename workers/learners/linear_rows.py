@@ -40,8 +40,8 @@ class Rows(Protocol):
 class SharedRows:
     """All rows, and the weights of A subsets.
 
-    features: [rows, D], padded, and across: the same, [D, rows]. labels: [rows], sorted. shares: [A or more, rows], 0
-    outside a subset. count: A.
+    features: [rows, D], padded, and across: the same, [columns, rows], without padding of D. labels: [rows], sorted.
+    shares: [A or more, rows], 0 outside a subset. count: A.
     """
 
     features: AnyArray
@@ -58,7 +58,9 @@ class SharedRows:
         for start in range(0, len(self.features), length := self._length(logits)):
             part = slice(start, start + length)
             features = self.features[part]
-            block = fixed_product(flat, self.across[:, part]).reshape(models, logits, len(features))
+            block = fixed_product(flat[:, : len(self.across)], self.across[:, part]).reshape(
+                models, logits, len(features)
+            )
             found = residuals(block, self.shares[:, part], self.labels[part]).reshape(models * logits, -1)
             for inner in range(0, len(features), BLOCK):
                 total += found[:, inner : inner + BLOCK] @ features[inner : inner + BLOCK]

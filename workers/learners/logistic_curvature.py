@@ -1,4 +1,4 @@
-"""Hessians of logistic regressions, from a subset's first members: preconditioners, see `preconditioners.inverses`."""
+"""Hessians of logistic regressions, from some of a subset's members, for `preconditioners.inverses`."""
 
 from typing import Final
 
@@ -62,10 +62,10 @@ def _probabilities(logits: FloatArray, problem: Problem) -> FloatArray:
 
 
 def _sample(source: AnyArray, rows: TrainingRows, problem: Problem, most: int) -> tuple[AnyArray, FloatArray]:
-    """Features [m, D] and weights [m], summing to 1, of the first `most` members."""
-    places = rows.places[problem.chosen[:most]]
-    weights = rows.weights[places]
-    return source[places], weights / weights.sum()
+    """Features [m, D] and weights [m], summing to 1, of about `most` members, evenly through all classes."""
+    held = np.flatnonzero(problem.held)[:: -(-problem.size // most)]
+    weights = rows.weights[held]
+    return source[held], weights / weights.sum()
 
 
 def _gram(rows: TrainingRows, features: AnyArray, weights: FloatArray, penalty: float) -> FloatArray:

@@ -117,7 +117,7 @@ class Fit:
     def _not_arrived(self, problems: Sequence[Problem], largest: FloatArray) -> str:
         worst = int(np.argmax(np.where(np.isnan(largest), np.inf, largest)))
         return (
-            f"logistic_regression: on a subset of {len(problems[worst].chosen)} members the gradient's largest"
+            f"logistic_regression: on a subset of {problems[worst].size} members the gradient's largest"
             f" component is {largest[worst]:.1e} after {self.max_iterations} iterations, above gradient_tolerance"
             f" {self.tolerance:.1e}: raise max_iterations (now {self.max_iterations}) or gradient_tolerance, scale the"
             " features, or lower c"

@@ -27,11 +27,12 @@ SHARED_COST_OF_MORE: Final = 1 / 1.5
 class Problem:
     """One subset's logistic regression.
 
-    chosen: [m] training rows of positive weight in the order of identities. total: sum of their weights, not 0.
+    held: [n] the members of positive weight, as `TrainingRows` stand. size: how many. total: sum of their weights.
     absent: [C] classes left out of the softmax.
     """
 
-    chosen: IntArray
+    held: BoolArray
+    size: int
     total: float
     absent: BoolArray
 
@@ -70,11 +71,12 @@ class LogisticObjectives:
 class TrainingRows:
     """All training rows as logistic regressions read them: sorted by class, then by identity.
 
-    features: [n, D], D padded, with the intercept's column; for two classes times -1 where the class is 0; across: the
-    same, [D, n]; single, single_across: both in float32. labels: [n]. weights: [n]. places: [n], where a training row
-    stands here. penalised: [D] 1 for coefficients, 0 for the intercept and the padding. logits: B, 1 for two classes,
-    else C. columns: of D, those that are no padding. shareable: all features are finite and of a size that float32
-    squares; else every subset has its own copy in float64, and no other's rows can touch it.
+    features: [n, D], n and D padded, with the intercept's column; for two classes times -1 where the class is 0.
+    across: [columns, n], the same without padding of D. single, single_across: both in float32. labels: [n]. weights:
+    [rows] without padding, as order: which training row stands here. bounds: [C - 1], where classes 1, 2, ... begin.
+    penalised: [D] 1 for coefficients, 0 for the intercept. logits: B, 1 for two classes, else C. columns: of D, those
+    that are no padding. shareable: all features are finite and of a size that float32 squares; else every subset has
+    its own copy in float64, and no other's rows can touch it.
     """
 
     features: FloatArray
@@ -83,7 +85,8 @@ class TrainingRows:
     single_across: Float32Array
     labels: IntArray
     weights: FloatArray
-    places: IntArray
+    order: IntArray
+    bounds: IntArray
     penalised: FloatArray
     logits: int
     columns: int
@@ -107,7 +110,7 @@ class TrainingRows:
 
     def kind(self, problem: Problem) -> int:
         """Padded length of the problem's own copy of its rows, or 0 where it shares: by m, n and the logits alone."""
-        m = len(problem.chosen)
+        m = problem.size
         if self.shareable and m >= SHARED_COST.get(self.logits, SHARED_COST_OF_MORE) * len(self.labels):
             return 0
         return padded(m, max(16, 1 << max(0, m.bit_length() - 2)))
@@ -115,8 +118,11 @@ class TrainingRows:
     def _shared(self, problems: Sequence[Problem], dtype: type[np.floating]) -> SharedRows:
         features, across = (self.single, self.single_across) if dtype == np.float32 else (self.features, self.across)
         shares = np.zeros((padded(len(problems), ROWS), len(features)), dtype=dtype)
+        weights = self.weights.astype(dtype)
         for row, problem in zip(shares, problems, strict=False):
-            row[self.places[problem.chosen]] = self._shares(problem)
+            own = row[: len(weights)]
+            np.multiply(problem.held, weights, out=own)
+            np.multiply(own, 1.0 / problem.total, out=own)
         return SharedRows(features, across, self.labels, shares, len(problems))
 
     def _own(self, problems: Sequence[Problem], length: int, dtype: type[np.floating]) -> OwnRows:
@@ -125,14 +131,20 @@ class TrainingRows:
         shares = np.zeros((len(problems), length), dtype=dtype)
         source = self.single if dtype == np.float32 else self.features
         for k, problem in enumerate(problems):
-            m, places = len(problem.chosen), self.places[problem.chosen]
-            features[k, :m], labels[k, :m] = source[places], self.labels[places]
-            shares[k, :m] = self._shares(problem)
+            m, held = problem.size, np.flatnonzero(problem.held)
+            features[k, :m], labels[k, :m] = source[held], self.labels[held]
+            shares[k, :m] = self.weights[held] / problem.total
         return OwnRows(features, labels, shares)
 
-    def _shares(self, problem: Problem) -> FloatArray:
-        shares: FloatArray = self.weights[self.places[problem.chosen]] / problem.total
-        return shares
+    def problems(self, members: BoolArray, *, fit_intercept: bool) -> list[Problem]:
+        """What each row of members [K, n] asks for."""
+        held = np.take(members, self.order, axis=1) & (self.weights > 0.0)
+        counts = np.stack([np.count_nonzero(part, axis=1) for part in np.split(held, self.bounds, axis=1)], axis=1)
+        sizes = counts.sum(axis=1)
+        absent = (counts == 0) & fit_intercept & (sizes > 0)[:, None]
+        plain = bool((self.weights == 1.0).all())
+        totals = sizes.astype(np.float64) if plain else [float(self.weights[own].sum()) for own in held]
+        return [Problem(*each) for each in zip(held, sizes.tolist(), totals, absent, strict=True)]
 
 
 def training_rows(data: LinearData, classes: int, *, fit_intercept: bool) -> TrainingRows:
@@ -146,16 +158,15 @@ def training_rows(data: LinearData, classes: int, *, fit_intercept: bool) -> Tra
     size, rows = padded(features.shape[1]), padded(len(labels))
     wide = padded_to(np.ascontiguousarray(padded_to(features.T, size).T), rows)
     single = np.clip(wide, -LARGEST, LARGEST).astype(np.float32)
-    places = np.empty(len(order), dtype=np.int64)
-    places[order] = np.arange(len(order))
     return TrainingRows(
         features=wide,
-        across=np.ascontiguousarray(wide.T),
+        across=np.ascontiguousarray(wide[:, : features.shape[1]].T),
         single=single,
-        single_across=np.ascontiguousarray(single.T),
+        single_across=np.ascontiguousarray(single[:, : features.shape[1]].T),
         labels=np.append(labels, np.full(rows - len(labels), classes - 1)),
-        weights=padded_to(data.weights[order], rows),
-        places=places,
+        weights=data.weights[order],
+        order=order,
+        bounds=np.searchsorted(labels, np.arange(1, classes)),
         penalised=padded_to(penalised, size),
         logits=1 if classes == 2 else classes,
         columns=features.shape[1],

@@ -88,7 +88,7 @@ class LogisticRegressionLearner:
         added to the logits of all classes, minus infinity where a class is absent.
         """
         del seeds
-        problems = [self._problem(row) for row in members]
+        problems = self.rows.problems(members, fit_intercept=self.spec.fit_intercept)
         fit = Fit(self.rows, 1.0 / self.spec.c, self.spec.gradient_tolerance, self.spec.max_iterations)
         coefficients = np.zeros((len(problems), self.rows.logits, self.data.features.shape[1]))
         kinds = [self.rows.kind(problem) for problem in problems]
@@ -124,12 +124,6 @@ class LogisticRegressionLearner:
             names=self.losses,
         )
         return walk.walk(orders, rate=rate, columns=columns)
-
-    def _problem(self, row: BoolArray) -> Problem:
-        chosen = self.data.chosen(row)
-        counts = np.bincount(self.data.labels[chosen], minlength=self.classes)
-        absent = (counts == 0) & self.spec.fit_intercept & (len(chosen) > 0)
-        return Problem(chosen, float(self.data.weights[chosen].sum()), absent)
 
 
 def logistic_regression_learner(
@@ -168,4 +162,4 @@ def _automatic(rows: TrainingRows) -> int:
 
 def _needs_training(problem: Problem) -> bool:
     """Whether the subset has members, and with an intercept more than one class."""
-    return len(problem.chosen) > 0 and int(problem.absent.sum()) < len(problem.absent) - 1
+    return problem.size > 0 and int(problem.absent.sum()) < len(problem.absent) - 1
