@@ -26,18 +26,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
-from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.notes import two_sided_notes
+from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
-from estimators.aggregators.sparse_sums import RowFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
+from estimators.aggregators.sparse_sums import MemberFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
 from estimators.aggregators.welch import Estimates, known_part
 from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
 from estimators.influence import Influence
 from estimators.retrains import EndRows, Retrains
-from estimators.surrogates.lasso import CrossFit, cross_fitted
+from estimators.surrogates.lasso import CrossFit
 
 MOST_BYTES = 4 * 2**30
 
@@ -50,7 +50,7 @@ class SparseRegression:
     loss: str
     design: Design
     ends: EndRows
-    features: RowFeatures
+    features: MemberFeatures
     centred: bool
 
     def empty(self) -> SparseSums:
@@ -62,7 +62,7 @@ class SparseRegression:
                 f"{self.value} for n = {n:,} and {columns - 1:,} test instances would take {needed / 2**30:.0f} GiB: "
                 "ask for banzhaf or downsampling, or for fewer test instances"
             )
-        return no_sums(n, columns)
+        return no_sums(n, n, columns)
 
     def update(self, state: SparseSums, retrains: Retrains) -> SparseSums:
         """The sums with a further block of retrains."""
@@ -74,42 +74,26 @@ class SparseRegression:
 
     def finish(self, state: SparseSums) -> Influence:
         """Influence [n, n_test]; errors take residuals and weights as independent."""
-        fit = self.fitted(state)
-        residual = _residual_variance(state, fit)
+        fit = cross_fit_of(state)
+        residual = residual_variance(state, fit)
         mean_square = state.ww.sum(axis=0)[:, None] / max(state.rows, 1)  # [n, 1]
         spread = np.sqrt(mean_square * residual / max(state.rows, 1))
-        return self.influence(state, fit, lambda columns: spread[:, columns])
+        return self.result(state, fit, lambda columns: spread[:, columns])
 
-    def second(self, state: SparseSums) -> "SparseSpread":
+    def second(self, state: SparseSums) -> SparseSpread[Influence]:
         """The second pass, which takes the spread over units."""
-        return SparseSpread(self, state, self.fitted(state))
+        return SparseSpread(self, state, cross_fit_of(state))
 
     def effects(self, retrains: Retrains) -> FloatArray:
-        """V [K, n_test + 1]: minus the losses, less those of D."""
-        pivot = with_mean(self.ends.pivot()[None, :])[0]
-        effects: FloatArray = pivot - with_mean(retrains.losses)
-        return effects
-
-    def fitted(self, state: SparseSums) -> CrossFit:
-        """The cross-fitted LASSO; zeros where there are too few rows for one."""
-        if min(state.fit.counts) < 1:
-            folds, n, columns = state.fit.xv.shape
-            nothing = np.zeros(columns)
-            return CrossFit(np.zeros((folds, n, columns)), np.zeros((folds, columns)), nothing, nothing)
-        return cross_fitted(state.fit)
+        """Minus the losses, less those of D, [K, n_test + 1]."""
+        return effects_of(retrains, self.ends)
 
     def parts(self, state: SparseSums, fit: CrossFit) -> tuple[FloatArray, FloatArray]:
         """By fold: coefficients [F, n, c], and sums over rows of w times the residual [F, n, c]."""
         beta = fit.beta - fit.beta.mean(axis=1, keepdims=True) if self.centred else fit.beta
-        corrections = np.stack(
-            [
-                state.wv[fold] - state.wx[fold] @ fit.beta[fold] - np.outer(state.w[fold], fit.intercept[fold])
-                for fold in range(len(fit.beta))
-            ]
-        )
-        return beta, corrections
+        return beta, corrections_of(state, fit)
 
-    def influence(self, state: SparseSums, fit: CrossFit, errors: Callable[[slice], FloatArray]) -> Influence:
+    def result(self, state: SparseSums, fit: CrossFit, errors: Callable[[slice], FloatArray]) -> Influence:
         """The influence of these sums and this fit, with errors [n, columns] of a slice of columns."""
         beta, corrections = self.parts(state, fit)
         rows = max(state.rows, 1)
@@ -135,15 +119,3 @@ class SparseRegression:
             ),
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )
-
-
-def _residual_variance(state: SparseSums, fit: CrossFit) -> FloatArray:
-    """Mean squared residual of unseen rows, [c]."""
-    total = np.zeros(state.fit.v.shape[1])
-    for fold, (beta, b) in enumerate(zip(fit.beta, fit.intercept, strict=True)):
-        fitted = (beta * (state.fit.xx[fold] @ beta)).sum(axis=0)
-        crossed = (beta * state.fit.xv[fold]).sum(axis=0)
-        slope = beta.T @ state.fit.x[fold]
-        total += state.fit.vv[fold] - 2.0 * crossed - 2.0 * b * state.fit.v[fold] + fitted + 2.0 * b * slope
-        total += state.fit.counts[fold] * b**2
-    return np.maximum(total, 0.0) / max(state.rows, 1)

@@ -5,35 +5,62 @@ beta + w (v - b - x beta). Rows of one unit enter through the products of their 
 pair of places in a unit one matrix product.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
 from estimators.aggregators.columns import column_blocks
-from estimators.aggregators.sparse_sums import SparseSums, folds_of_rows
+from estimators.aggregators.sparse_sums import RowFeatures, SparseSums, folds_of_rows
 from estimators.aggregators.threads import one_blas_thread
 from estimators.arrays import FloatArray
-from estimators.influence import Influence
+from estimators.designs.protocol import Design
 from estimators.retrains import Retrains
 from estimators.surrogates.lasso import CrossFit
 
-if TYPE_CHECKING:
-    from estimators.aggregators.sparse_regression import SparseRegression
+Result = TypeVar("Result")
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class CorrectedMean(Protocol[Result_co]):
+    """The first pass: values that are coefficients plus the mean of weighted residuals."""
+
+    @property
+    def design(self) -> Design:
+        """Of the rows."""
+        ...
+
+    @property
+    def features(self) -> RowFeatures:
+        """How rows become numbers."""
+        ...
+
+    def effects(self, retrains: Retrains) -> FloatArray:
+        """What is explained, [K, c]."""
+        ...
+
+    def parts(self, state: SparseSums, fit: CrossFit) -> tuple[FloatArray, FloatArray]:
+        """By fold: coefficients [F, t, c], and sums over rows of w times the residual [F, t, c]."""
+        ...
+
+    def result(self, state: SparseSums, fit: CrossFit, errors: Callable[[slice], FloatArray]) -> Result_co:
+        """The result with errors [t, columns] of a slice of columns."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """squares [n, c]: sums over units of (sum over the unit's rows of w r)^2 / (rows of the unit)^2."""
+    """squares [t, c]: sums over units of (sum over the unit's rows of w r)^2 / (rows of the unit)^2."""
 
     squares: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
-class SparseSpread:
+class SparseSpread(Generic[Result]):
     """Aggregator of the second pass."""
 
-    first: "SparseRegression"
+    first: CorrectedMean[Result]
     sums: SparseSums
     fit: CrossFit
 
@@ -61,8 +88,8 @@ class SparseSpread:
         """Sums over both."""
         return Spread(a.squares + b.squares)
 
-    def finish(self, state: Spread) -> Influence:
-        """Influence [n, n_test] with errors over units."""
+    def finish(self, state: Spread) -> Result:
+        """The result with errors over units."""
         sums = self.sums
         beta, corrections = self.first.parts(sums, self.fit)
         units, rows = max(sums.units, 1), max(sums.rows, 1)
@@ -73,7 +100,7 @@ class SparseSpread:
         spread = np.maximum(second - units * total**2, 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             errors = np.sqrt(spread / (units * (units - 1.0)))
-        return self.first.influence(sums, self.fit, lambda columns: errors[:, columns])
+        return self.first.result(sums, self.fit, lambda columns: errors[:, columns])
 
     def _residuals(self, retrains: Retrains) -> FloatArray:
         v, x = self.first.effects(retrains), self.first.features.x(retrains.members)

@@ -1,12 +1,14 @@
 """Sums behind a sparse regression, by fold: what the LASSO needs, and what its correction needs.
 
-    x = members - inclusion,    v = -(loss - pivot),    w[k, i] = inside[s] where i is in the subset, else -outside[s]
+    x = members - inclusion,    v = -(loss - pivot),    w = weights that follow from the design's law
 
-with s the size of subset k. The correction of a fit with coefficients beta is the mean of w (v - b - x beta), so sums
-of products of w with v, x and 1 give it without the rows.
+For a value of each instance w[k, i] = inside[s] where i is in subset k, else -outside[s], with s its size. The
+correction of a fit with coefficients beta is the mean of w (v - b - x beta), so sums of products of w with v, x and 1
+give it without the rows.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -19,13 +21,35 @@ from estimators.surrogates.lasso import FoldSums, fold_of_units
 FOLDS = 4
 
 
+class RowFeatures(Protocol):
+    """How rows become numbers: x for the regression, w for the correction of each of `targets` values."""
+
+    @property
+    def targets(self) -> int:
+        """How many values each test instance has."""
+        ...
+
+    def x(self, members: BoolArray) -> FloatArray:
+        """Centred members [K, n]."""
+        ...
+
+    def w(self, members: BoolArray) -> FloatArray:
+        """Weights [K, targets]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class RowFeatures:
+class MemberFeatures:
     """How rows become numbers. inclusion: Pr(i in S). inside, outside: [n + 1] weights by size; see the module."""
 
     inclusion: float
     inside: FloatArray
     outside: FloatArray
+
+    @property
+    def targets(self) -> int:
+        """One value an instance."""
+        return len(self.inside) - 1
 
     def x(self, members: BoolArray) -> FloatArray:
         """Centred members [K, n]."""
@@ -41,7 +65,7 @@ class RowFeatures:
 
 @dataclass(frozen=True, slots=True)
 class SparseSums:
-    """Sums over rows. fit: for the LASSO. w, ww [F, n]; wx [F, n, n]; wv [F, n, c]; members [n]; rows; units."""
+    """Sums over rows. fit: for the LASSO. w, ww [F, t]; wx [F, t, n]; wv [F, t, c]; members [n]; rows; units."""
 
     fit: FoldSums
     w: FloatArray
@@ -53,8 +77,8 @@ class SparseSums:
     units: int
 
 
-def no_sums(n: int, columns: int) -> SparseSums:
-    """Sums over no rows."""
+def no_sums(n: int, targets: int, columns: int) -> SparseSums:
+    """Sums over no rows, t = `targets` values of c = `columns` test instances."""
     fit = FoldSums(
         counts=np.zeros(FOLDS),
         x=np.zeros((FOLDS, n)),
@@ -63,15 +87,15 @@ def no_sums(n: int, columns: int) -> SparseSums:
         xx=np.zeros((FOLDS, n, n)),
         xv=np.zeros((FOLDS, n, columns)),
     )
-    square, long = np.zeros((FOLDS, n, n)), np.zeros((FOLDS, n, columns))
-    flat = np.zeros((FOLDS, n))
+    square, long = np.zeros((FOLDS, targets, n)), np.zeros((FOLDS, targets, columns))
+    flat = np.zeros((FOLDS, targets))
     return SparseSums(fit, flat, flat.copy(), square, long, np.zeros(n, dtype=np.int64), 0, 0)
 
 
 def sums_of_rows(retrains: Retrains, v: FloatArray, features: RowFeatures) -> SparseSums:
     """Sums over one block of rows; v [K, c]."""
     folds, units = folds_of_rows(retrains)
-    sums = no_sums(retrains.members.shape[1], v.shape[1])
+    sums = no_sums(retrains.members.shape[1], features.targets, v.shape[1])
     fit = sums.fit
     for fold in range(FOLDS):
         chosen = folds == fold

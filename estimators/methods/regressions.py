@@ -7,7 +7,7 @@ import numpy as np
 from estimators.aggregators.inclusion import row_weights_of, semivalue_objection
 from estimators.aggregators.protocol import Aggregator
 from estimators.aggregators.sparse_regression import SparseRegression
-from estimators.aggregators.sparse_sums import RowFeatures
+from estimators.aggregators.sparse_sums import MemberFeatures
 from estimators.arrays import FloatArray
 from estimators.designs.bernoulli_grid import BernoulliGrid
 from estimators.designs.protocol import Design
@@ -31,7 +31,7 @@ def _ame(asked: Asked) -> Aggregator[Any, Any]:
     if law is None:
         raise WrongDesign(f"ame cannot be computed from {asked.design.label}: it has no law of sizes")
     weights = row_weights_of(ame_sizes(asked.design), law)
-    features = RowFeatures(inclusion_share(asked.design, asked.design.n), weights.inside, weights.outside)
+    features = MemberFeatures(inclusion_share(asked.design, asked.design.n), weights.inside, weights.outside)
     return _regression(asked, features, centred=False)
 
 
@@ -39,11 +39,11 @@ def _datamodel(asked: Asked) -> Aggregator[Any, Any]:
     n, size = asked.design.n, fixed_size(asked.design)
     share = inclusion_share(asked.design, n)
     scale = 1.0 / (share * (1.0 - share)) * ((n - 1) / n if size is not None else 1.0)
-    features = RowFeatures(share, np.full(n + 1, scale * (1.0 - share)), np.full(n + 1, scale * share))
+    features = MemberFeatures(share, np.full(n + 1, scale * (1.0 - share)), np.full(n + 1, scale * share))
     return _regression(asked, features, centred=size is not None)
 
 
-def _regression(asked: Asked, features: RowFeatures, *, centred: bool) -> Aggregator[Any, Any]:
+def _regression(asked: Asked, features: MemberFeatures, *, centred: bool) -> Aggregator[Any, Any]:
     return SparseRegression(
         value=asked.value, loss=asked.loss, design=asked.design, ends=asked.ends, features=features, centred=centred
     )
