@@ -23,6 +23,7 @@ COMMANDS = {
     "extend": "Add test instances or losses from kept models.",
     "status": "Say how far a job is.",
     "values": "Export influence or data values.",
+    "interactions": "Say which pairs of training instances do more together, or less.",
     "explain": "Say what works on one test instance, or what one training instance does.",
     "report": "Write the HTML report from the stored losses.",
     "query": "Answer one SELECT over the stored losses.",

@@ -2,6 +2,7 @@
 
 import click
 
+from estimators.interactions.indices import INTERACTIONS
 from estimators.registry import DESIGNS, VALUES, value_method
 
 
@@ -18,6 +19,9 @@ def command(name: str | None) -> None:
     click.echo("Values (from the losses of retrains):")
     for method in VALUES.values():
         click.echo(f"  {method.name:<16} {method.title}; from {', '.join(method.designs)}")
+    click.echo("\nInteractions of pairs (apportion interactions JOB):")
+    for index in INTERACTIONS.values():
+        click.echo(f"  {index.name:<28} {index.title}; {index.paper}")
     click.echo("\nDesigns (which subsets are trained):")
     for entry in DESIGNS.values():
         click.echo(f"  {entry.name:<16} {entry.title}")

@@ -88,3 +88,23 @@ def test_a_wrong_question_is_refused_in_words(job: Path, options: list[str], wor
     for word in words:
         assert word in said
     assert "Traceback" not in said
+
+
+def test_pairs_are_listed_by_the_command_and_wrong_ones_refused(job: Path, tmp_path: Path, capsys) -> None:
+    done = CliRunner().invoke(cli, ["interactions", str(job), "--strongest", "3"])
+    assert done.exit_code == 0
+    assert "banzhaf_interaction on cross_entropy, 3 pairs" in done.output
+    assert done.output.rstrip().splitlines()[-1].startswith("Next: apportion explain")
+    file = tmp_path / "pairs.csv"
+    assert run_command(["interactions", str(job), "--pairs", "3:17, 5:9", "-o", str(file)]) == 0
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 3
+    for options, words in (
+        (["--pairs", "3-17"], ["3-17", "3:17,20:41"]),
+        (["--pairs", "3:3"], ["3:3", "two different"]),
+        (["--value", "banzhaf_interactoin"], ["banzhaf_interaction"]),
+    ):
+        capsys.readouterr()
+        assert run_command(["interactions", str(job), *options]) == 2
+        said = capsys.readouterr().err
+        assert all(word in said for word in words)
+        assert "Traceback" not in said

@@ -8,11 +8,13 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 
+from estimators.errors import EstimatorError
 from estimators.influence import Influence
 from orchestrator.data.memory import arrays_data
 from orchestrator.errors import FailedRetrains, JobError, StoreRefused
 from orchestrator.job_run import run
 from orchestrator.jobs.job import Job
+from orchestrator.pair_interactions import interactions
 from orchestrator.progress import Screen
 from orchestrator.results import JobResult, open_result
 from workers.errors import LearnerError
@@ -221,3 +223,19 @@ def test_values_that_go_through_the_rows_twice_are_the_same_bits_each_time(tmp_p
     first, second = result.values("ame"), result.values("ame")
     assert first.values.tobytes() == second.values.tobytes()
     assert (first.standard_errors > 0).all()
+
+
+def test_interactions_are_read_off_the_same_losses(tmp_path: Path) -> None:
+    result, _ = carried_out(a_job(tmp_path))
+    named = interactions(result, "banzhaf_interaction", pairs=[(5, 3), (7, 9)])
+    assert named.pairs.tolist() == [[3, 5], [7, 9]]
+    assert named.values.shape == (2, 20)
+    found = interactions(result, "banzhaf_interaction", strongest=4)
+    assert len(found.pairs) == 4
+    again = interactions(result, "banzhaf_interaction", pairs=[tuple(pair) for pair in found.pairs.tolist()])
+    assert again.values.tobytes() == found.values.tobytes()
+    for pair in ((3, 3), (0, 60)):
+        with pytest.raises(JobError, match="two different training instances, 0 to 59"):
+            interactions(result, "banzhaf_interaction", pairs=[pair])
+    with pytest.raises(EstimatorError, match="no campaign of this job permits shapley_interaction"):
+        interactions(result, "shapley_interaction")
