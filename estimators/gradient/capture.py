@@ -12,10 +12,13 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import functional
 
 from estimators.errors import EstimatorError
+from estimators.gradient.convolved import Convolved
 from estimators.gradient.forms import Dense, LayerRows, Outer, Tokens
 from estimators.gradient.layout import CONVOLUTIONS, Layer, Layout
 from estimators.gradient.objective import Instances, Objective
 from estimators.gradient.rows import GradientRows
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 @dataclass(slots=True)
@@ -93,21 +96,46 @@ def _rows(part: nn.Module, layer: Layer, inputs: list[Tensor], slopes: list[Tens
                 f"layer {layer.name} gets an input {list(tensor.shape)} for {count * draws} instances; "
                 "its first axis must run over instances"
             )
+    if isinstance(part, CONVOLUTIONS) and len(inputs) == draws == 1:
+        return _convolved(part, layer, inputs[0], slopes[0])
     positions = [_positions(part, layer, a, s) for a, s in zip(inputs, slopes, strict=True)]
-    joined = [torch.cat([_folded(pair[k], count) for pair in positions], dim=1) for k in (0, 1)]
-    a, s = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor for tensor in joined)
+    a, s = (_single(_joined([pair[k] for pair in positions], count)) for k in (0, 1))
     if layer.form == "tokens":
         return Tokens(a[:, :, 0], s, layer.shapes[0][0])
     if layer.form == "scale":
         return Dense(torch.cat([(a * s).sum(dim=1), s.sum(dim=1)][: len(layer.parameters)], dim=1))
-    if isinstance(part, CONVOLUTIONS) and layer.form == "grouped":
+    if layer.form == "grouped" and isinstance(part, CONVOLUTIONS):
         return _grouped(a, s, part.groups, bias=len(layer.parameters) > 1)
     return Outer(a, s, bias=len(layer.parameters) > 1)
 
 
-def _folded(tensor: Tensor, count: int) -> Tensor:
-    """[count draws, T, d] as [count, draws T, d]."""
-    return tensor.reshape(count, -1, tensor.shape[2])
+def _single(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+
+def _joined(parts: list[Tensor], count: int) -> Tensor:
+    """Calls and noise draws as further positions, [count, T, d]."""
+    folded = [part if len(part) == count else part.reshape(count, -1, part.shape[2]) for part in parts]
+    return folded[0] if len(folded) == 1 else torch.cat(folded, dim=1)
+
+
+def _convolved(part: Convolution, layer: Layer, given: Tensor, slopes: Tensor) -> Convolved:
+    return Convolved(
+        _single(padded(part, given)),
+        _single(slopes),
+        shape=layer.shapes[0],
+        stride=tuple(part.stride),
+        dilation=tuple(part.dilation),
+        groups=part.groups,
+        bias=len(layer.parameters) > 1,
+    )
+
+
+def padded(part: Convolution, given: Tensor) -> Tensor:
+    """What the kernel runs over."""
+    sides: list[int] = part._reversed_padding_repeated_twice  # noqa: SLF001 - also for padding="same"
+    mode = "constant" if part.padding_mode == "zeros" else part.padding_mode
+    return functional.pad(given, sides, mode=mode) if any(sides) else given
 
 
 def _positions(part: nn.Module, layer: Layer, given: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
@@ -117,8 +145,9 @@ def _positions(part: nn.Module, layer: Layer, given: Tensor, slopes: Tensor) -> 
         return given.reshape(rows, -1, given.shape[-1]), slopes.reshape(rows, -1, slopes.shape[-1])
     if layer.form == "tokens":
         return _token_positions(part, given, slopes)
-    if layer.form in {"convolution", "grouped"}:
-        return windows(part, given), slopes.flatten(2).transpose(1, 2)
+    if isinstance(part, CONVOLUTIONS):
+        outer = _convolved(part, layer, given, slopes).outer()
+        return outer.inputs, outer.slopes
     return _normalised(part, given), _channels_last(part, slopes)
 
 
@@ -129,22 +158,8 @@ def _token_positions(part: nn.Module, given: Tensor, slopes: Tensor) -> tuple[Te
     return ids, s if padding is None else s * (ids != padding)
 
 
-def windows(part: nn.Module, given: Tensor) -> Tensor:
-    """What a convolution's kernel sees at each of its T places: [b, T, channels times kernel]."""
-    assert isinstance(part, CONVOLUTIONS)
-    sides: list[int] = part._reversed_padding_repeated_twice  # noqa: SLF001 - also for padding="same"
-    mode = "constant" if part.padding_mode == "zeros" else part.padding_mode
-    if any(sides):
-        given = functional.pad(given, sides, mode=mode)
-    for axis, (size, stride, gap) in enumerate(zip(part.kernel_size, part.stride, part.dilation, strict=True), 2):
-        given = given.unfold(axis, (size - 1) * gap + 1, stride)[..., ::gap]
-    dims = len(part.kernel_size)
-    given = given.movedim(1, dims + 1)
-    return given.reshape(len(given), prod(given.shape[1 : dims + 1]), -1)
-
-
 def _grouped(a: Tensor, s: Tensor, groups: int, *, bias: bool) -> Dense:
-    inputs = a.view(*a.shape[:2], groups, -1)
+    inputs = a.view(*a.shape[:2], groups, -1)  # patches list the channels of one group after the other
     slopes = s.view(*s.shape[:2], groups, -1)
     weight = torch.einsum("btgo,btgi->bgoi", slopes, inputs).flatten(1)
     return Dense(torch.cat([weight, s.sum(dim=1)], dim=1) if bias else weight)

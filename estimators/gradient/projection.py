@@ -6,6 +6,7 @@ from math import isqrt, sqrt
 import torch
 from torch import Tensor
 
+from estimators.gradient.convolved import Convolved
 from estimators.gradient.forms import Dense, LayerRows, Outer, Tokens
 from estimators.gradient.layout import Layer, Layout
 from estimators.gradient.record import Projection
@@ -53,7 +54,9 @@ class Projector:
 
     def _image_of(self, place: int, layer: LayerRows) -> Tensor:
         k, size = self.projection.dimensions, self.model.layers[place].size
-        if self.projection.kind == "product" and isinstance(layer, Outer | Tokens):
+        if self.projection.kind == "product" and _cheaper_factored(layer):
+            layer = layer.outer() if isinstance(layer, Convolved) else layer
+            assert isinstance(layer, Outer | Tokens)
             return self._product(place, layer) / sqrt(k)
         if k * size <= KEPT_FLOATS:
             return layer.times(self._signs(place, "all", k, size)) / sqrt(k)
@@ -75,6 +78,8 @@ class Projector:
 
     def _factored(self, place: int, layer: LayerRows) -> Tensor:
         """P_out G P_in^T of a linear layer, else signs on the written-out gradient."""
+        if isinstance(layer, Convolved) and layer.groups == 1:
+            return self._factored(place, layer.outer())
         if not isinstance(layer, Outer):
             size = self._size(self.model.layers[place])
             return layer.times(self._signs(place, "all", size, self.model.layers[place].size)) / sqrt(size)
@@ -105,6 +110,16 @@ class Projector:
         generator = torch.Generator().manual_seed(seed % 2**63)
         bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
         return bits.mul_(2).sub_(1).to(self.device, self.dtype)
+
+
+def _cheaper_factored(layer: LayerRows) -> bool:
+    """Whether products over positions cost less than the written-out gradient's."""
+    if isinstance(layer, Tokens):
+        return True
+    if isinstance(layer, Convolved):
+        dout, din = layer.shape[0], layer.shape[1:].numel()
+        return layer.groups == 1 and layer.places * (din + dout) < din * dout
+    return isinstance(layer, Outer) and layer.inputs.shape[1] * sum(layer.shape) < layer.shape[0] * layer.shape[1]
 
 
 def _image(name: str, size: int, start: int) -> Layer:

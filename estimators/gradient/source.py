@@ -30,6 +30,7 @@ class GradientSource:
     model_layout: Layout
     block_rows: int
     projector: Projector | None = None
+    channels_last: bool = False
 
     @property
     def layout(self) -> Layout:
@@ -47,8 +48,11 @@ class GradientSource:
         return next(self.objective.module.parameters()).dtype
 
     def moved(self, instances: Instances) -> Instances:
-        """Instances on the model's device in its type."""
-        return instances.to(device=self.device, dtype=self.dtype)
+        """Instances on the model's device in its type, images with channels last where that is faster."""
+        found = instances.to(device=self.device, dtype=self.dtype)
+        if self.channels_last and found.features.ndim == 4:
+            return replace(found, features=found.features.contiguous(memory_format=torch.channels_last))
+        return found
 
     def rows(self, instances: Instances) -> GradientRows:
         """Gradients of instances, all at once."""
@@ -116,9 +120,25 @@ def gradient_source(
     module = copy.deepcopy(objective.module).to(device=device, dtype=dtype).eval()
     source = GradientSource(replace(objective, module=module), layout_of(module, layers), 1)
     _freeze_others(module, source.model_layout)
+    source = _channels_last(source, example[:PROBE])
     few = source.moved(example[:PROBE])
     source = _checked(source, few)
     return replace(source, block_rows=block_rows or _rows_at_once(source, few))
+
+
+def _channels_last(source: GradientSource, few: Instances) -> GradientSource:
+    """The source with channels last, on a CPU, where the model has image convolutions and takes it (no `view`)."""
+    module = source.objective.module
+    if source.device.type != "cpu" or not any(isinstance(part, nn.Conv2d) for part in module.modules()):
+        return source
+    lasting = copy.deepcopy(module).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    changed = replace(source, objective=replace(source.objective, module=lasting), channels_last=True)
+    try:
+        with torch.no_grad():
+            changed.objective.losses(changed.moved(few))
+    except RuntimeError:
+        return source
+    return changed
 
 
 def _freeze_others(module: nn.Module, layout: Layout) -> None:
@@ -203,7 +223,7 @@ def _rows_at_once(source: GradientSource, few: Instances) -> int:
     held = sum(
         tensor.numel()
         for layer in rows.layers
-        for tensor in (getattr(layer, name, None) for name in ("rows", "inputs", "slopes"))
+        for tensor in (getattr(layer, name, None) for name in ("rows", "inputs", "images", "slopes"))
         if isinstance(tensor, Tensor)
     )
     shared = sum(parameter.numel() for parameter in source.objective.module.parameters())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from estimators.errors import EstimatorError
+from estimators.gradient.convolved import Convolved
 from estimators.gradient.curvature.layer_basis import LayerBasis, with_ones
 from estimators.gradient.curvature.protocol import Filter, SpectralCurvature
 from estimators.gradient.forms import LayerRows, Outer
@@ -145,7 +146,9 @@ def _covariances(source: GradientSource, blocks: _Blocks, n: int) -> list[_Covar
     sums: list[_Covariances | None] = [None] * len(source.layout.layers)
     for rows in blocks():
         for k, layer in enumerate(rows.layers):
-            if isinstance(layer, Outer):
+            if isinstance(layer, Convolved) and layer.groups == 1:
+                sums[k] = _added(sums[k], layer.outer())
+            elif isinstance(layer, Outer):
                 sums[k] = _added(sums[k], layer)
     return [None if s is None else _Covariances(s.outputs / (n * s.positions), s.inputs / n, s.positions) for s in sums]
 

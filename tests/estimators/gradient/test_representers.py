@@ -53,7 +53,6 @@ def test_the_sum_of_representers_is_every_logit():
     linear = found.on_losses(test_slopes)
     slight = replace(found, alphas=1e-6 * found.alphas).on_losses_exactly(outputs.numpy(), loss)
     np.testing.assert_allclose(slight * 1e6, linear, rtol=1e-4, atol=1e-6)
-    assert np.corrcoef(linear.ravel(), exact.ravel())[0, 1] > 0.95
 
 
 def test_a_model_that_is_not_stationary_is_refused_with_its_residual():
