@@ -1,4 +1,6 @@
-"""The peers' own calls for the questions of `gradients.py`; imported where they are asked for. All return [n, n_test]."""
+"""The peers' own calls for the questions of `gradients.py`, each imported where it is asked for; all [n, n_test]."""
+
+# ruff: noqa: PLC0415
 
 import copy
 import tempfile
@@ -152,9 +154,6 @@ def _pydvl(case: Any, make: Any, tests: int) -> np.ndarray:
     calculator = SequentialInfluenceCalculator(influence)
     test = DataLoader(_pairs(case.test[:tests]), batch_size=tests, shuffle=False)
     lazy = calculator.influences(test, train)
-    from pydvl.influence.torch.util import TorchNumpyConverter  # noqa: F401
-    from pydvl.influence.array import NestedLazyChunkSequence  # noqa: F401
-
     chunks = [torch.cat(list(row), dim=1) for row in lazy.generator_factory()]
     return torch.cat(chunks).detach().numpy().T
 
@@ -191,7 +190,12 @@ def traker_scores(case: Any, dimensions: int, folder: Path) -> np.ndarray:
 
     size = sum(p.numel() for p in case.module.parameters())
     projector = BasicProjector(
-        grad_dim=size, proj_dim=dimensions, seed=0, proj_type=ProjectionType.rademacher, device="cpu", block_size=dimensions
+        grad_dim=size,
+        proj_dim=dimensions,
+        seed=0,
+        proj_type=ProjectionType.rademacher,
+        device="cpu",
+        block_size=dimensions,
     )
     traker = TRAKer(
         model=copy.deepcopy(case.module),

@@ -54,6 +54,7 @@ class Trained:
 
     @property
     def objective(self) -> Objective:
+        """Cross-entropy without a penalty."""
         return Objective(self.module, CrossEntropy(), deletion="sum")
 
 
