@@ -195,7 +195,8 @@ class CampaignStream:
         )
 
     def _asked_to_stop(self) -> int:
-        return 2 if self.session.lease.lost() else self._stopping()
+        lease = self.session.lease
+        return 2 if lease.lost() else max(self._stopping(), int(lease.asked_to_stop()))
 
     def _time_limit(self, opened: OpenCampaign) -> float:
         given = self.session.prepared.job.workers.time_limit

@@ -12,6 +12,7 @@ from orchestrator.checkpoints import checkpoint_place
 from orchestrator.data.axes import axes_of
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
 from orchestrator.jobs.job_text import replayable
+from orchestrator.launching.parcel import KEPT, parcel_here
 from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates, rows_of_walks
 from orchestrator.preparation import PlannedCampaign, Prepared
@@ -101,6 +102,9 @@ def open_session(
             description=job_description(prepared),
         )
         tracker.put(parent.run_id, "job.yaml", replayable(prepared.job))
+        parcel = parcel_here(prepared.job.folder)
+        if parcel is not None:  # it was sent to a cluster: `resume` by its name sends it again
+            tracker.put(parent.run_id, KEPT, parcel)
         choice.recall_or_keep(tracker, parent)
         journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
         try:

@@ -1,10 +1,13 @@
 """How far a job is, read from its store: no data, no learner, no lease."""
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from orchestrator.errors import JobError
 from orchestrator.plan import PLAN_FILE, PlanFacts
+from orchestrator.progress import duration
 from orchestrator.results import DRAWS_TAG, RETRAINS_TAG
+from orchestrator.tracking.lease import last_holder, leader
 from orchestrator.tracking.tracker import CampaignRun, Tracker
 from workers.chunk_file import parse_name
 from workers.stores import open_chunk_store
@@ -14,7 +17,10 @@ STATES = {"RUNNING": "running", "FINISHED": "finished", "KILLED": "stopped", "FA
 
 @dataclass(frozen=True, slots=True)
 class CampaignStatus:
-    """Retrains of one campaign. rate: retrains per second, as last reported; 0 = not known."""
+    """Retrains of one campaign. rate: retrains per second, seconds_left: until its end, as last reported.
+
+    A rate of 0 and None seconds are not known.
+    """
 
     name: str
     state: str
@@ -23,16 +29,23 @@ class CampaignStatus:
     failed: int
     chunks: int
     rate: float
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job. driver: who holds its lease, empty = nobody."""
+    """A job. driver: who holds its lease, empty = nobody. departed: who held it last and is gone. spent: by name.
+
+    silent: seconds since the holder's, or the last holder's, last sign of life.
+    """
 
     name: str
     state: str
     driver: str
     campaigns: tuple[CampaignStatus, ...]
+    departed: str = ""
+    silent: float = 0.0
+    spent: dict[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -43,9 +56,10 @@ class JobStatus:
     def words(self) -> str:
         """The state for people."""
         if self.driver:
-            return f"{self.state}, driver: {self.driver}"
+            return f"{self.state}, driver: {self.driver}, last sign of life {duration(self.silent)} ago"
         if self.state == "running":
-            return "its driver is gone; what was stored is safe"
+            who = f" ({self.departed}, last sign of life {duration(self.silent)} ago)" if self.departed else ""
+            return f"its driver is gone{who}; what was stored is safe"
         return self.state
 
 
@@ -54,10 +68,21 @@ def job_status(tracker: Tracker) -> JobStatus:
     parent = tracker.find_job_run()
     if parent is None:
         raise JobError(f"job {tracker.job!r} was never started", mend="start it: apportion run JOB")
-    driver = tracker.leader()
+    board = tracker.board()
+    holder, last = leader(board), last_holder(board)
+    driver = "" if holder is None else f"process {holder.pid} on {holder.host}"
     state = STATES.get(parent.status, parent.status.lower())
     campaigns = tuple(_campaign(tracker, run, alive=bool(driver)) for run in tracker.campaign_runs())
-    return JobStatus(tracker.job, state, driver, campaigns)
+    metrics = tracker.latest_metrics(parent.run_id)
+    return JobStatus(
+        name=tracker.job,
+        state=state,
+        driver=driver,
+        campaigns=campaigns,
+        departed="" if last is None or driver else f"process {last.pid} on {last.host}",
+        silent=0.0 if last is None else max(0.0, time.time() - (holder or last).beat),
+        spent={name.removeprefix("spent_"): each for name, each in metrics.items() if name.startswith("spent_")},
+    )
 
 
 def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignStatus:
@@ -76,4 +101,5 @@ def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignSta
         failed=int(metrics.get("failures", 0.0)),
         chunks=sum(parse_name(name) is not None for name in names),
         rate=metrics.get("retrains_per_second", 0.0),
+        seconds_left=metrics.get("seconds_left"),
     )

@@ -99,7 +99,7 @@ def _connect(address: str, timeout: float) -> RayCluster:
         _wait_for_port(address, deadline, timeout)
         _wait_for_health(address, deadline, timeout)
     try:
-        with environment(_token_mode()), tempfile.TemporaryDirectory() as empty:
+        with environment(token_mode()), tempfile.TemporaryDirectory() as empty:
             read_environment_again()
             _init(Path(empty), address=address)
     except _REFUSALS as error:
@@ -160,7 +160,7 @@ def _unreachable(address: str, timeout: float, reason: str) -> ResourceMissing:
     )
 
 
-def _token_mode() -> Mapping[str, str]:
+def token_mode() -> Mapping[str, str]:
     """Token mode where the user has given a token and no mode; what the user set stays."""
     given = "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ
     return {"RAY_AUTH_MODE": "token"} if given and "RAY_AUTH_MODE" not in os.environ else {}

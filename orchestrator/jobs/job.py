@@ -146,9 +146,13 @@ class StoreSpec(_Section):
 
 
 class ClusterSpec(_Section):
-    """`local` starts Ray here, `in_process` runs without Ray (debugger), else a Ray address."""
+    """`local` starts Ray here, `in_process` runs without Ray (debugger), else a Ray address.
+
+    jobs_address: where Ray's Jobs API listens (`http://HEAD:8265`), for `apportion submit`.
+    """
 
     address: str = "local"
+    jobs_address: str | None = None
     start_timeout: Annotated[float, Field(gt=0)] = 120.0
 
 

@@ -20,6 +20,7 @@ from orchestrator.tracking.file_lock import FileLock
 from orchestrator.tracking.lease_owner import Owner, gone, owner_of, this_process
 
 _TERM = "term"
+_STOP = "stop"
 
 
 class Board(Protocol):
@@ -59,6 +60,7 @@ class Lease:
         self._timing = timing
         self._stop = Event()
         self._successor: str | None = None
+        self._asked_to_stop = False
         self._thread = Thread(target=self._show_life, name="apportion-lease", daemon=True)
         self._thread.start()
 
@@ -91,6 +93,10 @@ class Lease:
         """Another driver has taken over: this one must stop."""
         return self._successor is not None
 
+    def asked_to_stop(self) -> bool:
+        """Somebody who reaches the board has asked this holder to stop in order (`ask_to_stop`)."""
+        return self._asked_to_stop
+
     def check(self) -> None:
         """Raise StoreRefused where another driver has taken over."""
         if self._successor is not None:
@@ -107,6 +113,7 @@ class Lease:
             # A server that is away sees the claim expire; on this machine the process is gone soon.
             with contextlib.suppress(ApportionError, OSError):
                 self._board.delete(self._owner.token)
+                self._board.delete(_STOP)
         if self._lock is not None:
             self._lock.release()
 
@@ -135,7 +142,9 @@ class Lease:
         return successor
 
     def _superseded(self) -> str | None:
-        claims = _owners(self._board)
+        texts = self._board.claims()
+        self._asked_to_stop = self._asked_to_stop or texts.get(_STOP) == self._owner.token
+        claims = _owners(texts)
         for owner in claims.values():
             if owner.held and owner.term > self._owner.term:
                 return f"process {owner.pid} on {owner.host}"
@@ -146,9 +155,23 @@ def leader(board: Board, *, timing: Timing | None = None) -> Owner | None:
     """Who holds the lease now, for readers; None where nobody does or the holder shows no life any more."""
     timing = timing or Timing()
     here = this_process(beat=time.time())
-    held = [owner for owner in _owners(board).values() if owner.held and not gone(owner, here=here)]
+    held = [owner for owner in _owners(board.claims()).values() if owner.held and not gone(owner, here=here)]
     living = [owner for owner in held if not _overdue(owner, here=here, timing=timing)]
     return max(living, key=lambda owner: owner.term, default=None)
+
+
+def last_holder(board: Board) -> Owner | None:
+    """Who holds the lease or held it last, alive or not; None where it was given back."""
+    held = [owner for owner in _owners(board.claims()).values() if owner.held]
+    return max(held, key=lambda owner: owner.term, default=None)
+
+
+def ask_to_stop(board: Board) -> Owner | None:
+    """Ask the lease's holder, wherever it runs, to stop in order, which it sees at its next beat; None without one."""
+    holder = leader(board)
+    if holder is not None:
+        board.write(_STOP, holder.token)
+    return holder
 
 
 def refusal(job: str, holder: Owner | None, *, here: Owner, timing: Timing) -> StoreRefused:
@@ -205,7 +228,7 @@ def _next_term(board: Board, departed: dict[str, Owner]) -> int:
 
 def _survey(board: Board, me: Owner, *, timing: Timing) -> tuple[list[Owner], dict[str, Owner]]:
     # Claims that stand in the way, and claims whose drivers are gone.
-    owners = _owners(board)
+    owners = _owners(board.claims())
     departed = {token: owner for token, owner in owners.items() if gone(owner, here=me)}
     rest = {token: owner for token, owner in owners.items() if token not in departed}
     silent = {token: owner for token, owner in rest.items() if _overdue(owner, here=me, timing=timing)}
@@ -227,7 +250,7 @@ def _still_silent(board: Board, silent: dict[str, Owner], *, timing: Timing) -> 
     deadline = time.monotonic() + (timing.expiry if ahead else timing.observe)
     while silent and time.monotonic() < deadline:
         time.sleep(min(timing.beat, max(0.0, deadline - time.monotonic())))
-        now = _owners(board)
+        now = _owners(board.claims())
         silent = {token: owner for token, owner in silent.items() if now.get(token, owner) == owner}
     return silent
 
@@ -235,7 +258,7 @@ def _still_silent(board: Board, silent: dict[str, Owner], *, timing: Timing) -> 
 def _settle(board: Board, me: Owner, *, job: str, departed: dict[str, Owner], timing: Timing) -> None:
     deadline = time.monotonic() + timing.patience
     while True:
-        owners = _owners(board)
+        owners = _owners(board.claims())
         rivals = [owner for token, owner in owners.items() if token != me.token and token not in departed]
         if not rivals:
             return
@@ -249,10 +272,10 @@ def _latest(board: Board, holder: Owner | None) -> Owner | None:
     # The lock's file says who took it, the board when that one last showed life.
     if holder is not None:
         with contextlib.suppress(ApportionError, OSError):
-            return _owners(board).get(holder.token, holder)
+            return _owners(board.claims()).get(holder.token, holder)
     return holder
 
 
-def _owners(board: Board) -> dict[str, Owner]:
-    found = {token: owner_of(text) for token, text in board.claims().items()}
+def _owners(claims: dict[str, str]) -> dict[str, Owner]:
+    found = {token: owner_of(text) for token, text in claims.items()}
     return {token: owner for token, owner in found.items() if owner is not None}

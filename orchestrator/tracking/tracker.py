@@ -20,7 +20,7 @@ from orchestrator.tracking.artifacts import Artifacts, LocalArtifacts, ServerArt
 from orchestrator.tracking.board import ExperimentBoard
 from orchestrator.tracking.client import connect, our_words
 from orchestrator.tracking.inputs import DataInput
-from orchestrator.tracking.lease import Lease, Timing, leader
+from orchestrator.tracking.lease import Lease, Timing
 from orchestrator.tracking.metric_points import Point
 from orchestrator.tracking.new_database import NewDatabase
 from orchestrator.tracking.place import LocalPlace, Place, tracking_place
@@ -115,12 +115,7 @@ class Tracker:
         lock = None
         if isinstance(self.place, LocalPlace):
             lock = self.place.database.parent / ".apportion" / f"{self.job}.lock"
-        return Lease.take(self._board(), job=self.job, lock_file=lock, timing=timing)
-
-    def leader(self) -> str:
-        """Who carries the job out now, for people; empty where nobody does."""
-        owner = leader(self._board())
-        return "" if owner is None else f"process {owner.pid} on {owner.host}"
+        return Lease.take(self.board(), job=self.job, lock_file=lock, timing=timing)
 
     def find_job_run(self) -> JobRun | None:
         """The parent run, None where there is none yet."""
@@ -232,7 +227,8 @@ class Tracker:
         with our_words(self.place.shown):
             return dict(self._client.get_run(run_id).data.metrics)
 
-    def _board(self) -> ExperimentBoard:
+    def board(self) -> ExperimentBoard:
+        """Where the job's lease stands: who leads, who led last, and requests to stop."""
         return ExperimentBoard(self._client, self.experiment_id, shown=self.place.shown)
 
     def _runs(self) -> list[Any]:

@@ -259,10 +259,11 @@ def test_on_mlflow_the_lease_is_a_tag_of_the_experiment_and_leaves_with_it(track
         assert [(record.pid, record.held) for record in held] == [(os.getpid(), True)]
         assert held[0].beats > 0
         assert not lease.lost()
-        assert tracker.leader() == f"process {os.getpid()} on {socket.gethostname()}"
+        assert (holder := leader(tracker.board())) is not None
+        assert (holder.pid, holder.host) == (os.getpid(), socket.gethostname())
         with pytest.raises(StoreRefused, match=f"process {os.getpid()}"):
             tracker.lease()
-    assert tracker.leader() == ""
+    assert leader(tracker.board()) is None
     tags = tracker._client.get_experiment(tracker.experiment_id).tags
     assert {key for key in tags if key.startswith("apportion.lease.")} == {"apportion.lease.term"}
 

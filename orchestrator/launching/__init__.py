@@ -1,0 +1,1 @@
+"""Jobs sent to a Ray cluster: what travels, and Ray's Jobs API."""
