@@ -144,13 +144,10 @@ class Campaign:
             remarks.append("losses are stored in float16: each is rounded by up to 0.05 %")
         return remarks
 
-    def loss_or_default(self, loss: str | None) -> str:
-        """The loss asked for, or the first kept; raises EstimatorError where it is not kept."""
-        if loss is None:
-            return self.losses[0]
-        if loss not in self.losses:
-            raise EstimatorError(f"loss {loss!r} is not kept; kept are {', '.join(self.losses)}")
-        return loss
+    @property
+    def n_test(self) -> int:
+        """Number of tests."""
+        return self.store.n_test
 
     def ends(self, loss: str, *, with_train: bool = False) -> EndRows:
         """The end rows: losses of D's replicates and of the empty subset."""

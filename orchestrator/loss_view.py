@@ -2,23 +2,48 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from estimators.arrays import AnyArray
 from estimators.errors import EstimatorError
 from estimators.retrains import EndRows, Retrains
 from estimators.transforms.averages import EACH, Average
 from estimators.transforms.expression import Expression, parse_expression
+from orchestrator.data.axes import Axes
 
-if TYPE_CHECKING:
-    from orchestrator.campaign import Campaign
+
+class LossSource(Protocol):
+    """What losses are read from: a campaign, or a pilot."""
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Those kept, the first is the default."""
+        ...
+
+    @property
+    def axes(self) -> Axes:
+        """What tests may be averaged over."""
+        ...
+
+    @property
+    def n_test(self) -> int:
+        """Number of tests."""
+        ...
+
+    def ends(self, loss: str, *, with_train: bool = False) -> EndRows:
+        """Losses of D's replicates and of the empty subset."""
+        ...
+
+    def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
+        """Losses of draws start..stop-1."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class LossView:
-    """Losses of a campaign under a name. expression: None = the loss `names[0]` as it is stored."""
+    """Losses of a campaign or pilot under a name. expression: None = the loss `names[0]` as it is stored."""
 
-    campaign: "Campaign"
+    source: LossSource
     label: str
     names: tuple[str, ...]
     expression: Expression | None
@@ -26,7 +51,7 @@ class LossView:
 
     def ends(self, *, with_train: bool = False) -> EndRows:
         """The end rows, seen so."""
-        found = {name: self.campaign.ends(name, with_train=with_train) for name in self.names}
+        found = {name: self.source.ends(name, with_train=with_train) for name in self.names}
         first = found[self.names[0]]
         if self.is_plain:
             return first
@@ -50,7 +75,7 @@ class LossView:
 
     def retrains(self, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
         """Draws start..stop-1, seen so."""
-        streams = [self.campaign.retrains(name, start, stop, with_train=with_train) for name in self.names]
+        streams = [self.source.retrains(name, start, stop, with_train=with_train) for name in self.names]
         if self.is_plain:
             yield from streams[0]
             return
@@ -71,14 +96,23 @@ class LossView:
         return given[self.names[0]] if self.expression is None else self.expression(given)
 
 
-def loss_view(campaign: "Campaign", *, loss: str | None, of: str | None, over: str | None) -> LossView:
+def loss_view(source: LossSource, *, loss: str | None, of: str | None, over: str | None) -> LossView:
     """The view that a value is asked on. Raises EstimatorError for a loss, function or average that cannot be."""
     if loss is not None and of is not None:
         raise EstimatorError(
             f"both the loss {loss!r} and a function of losses, {of!r}, are asked for: name one of them"
         )
-    expression = None if of is None else parse_expression(of, campaign.losses)
-    name = campaign.loss_or_default(loss) if expression is None else expression.text
-    average = EACH if over in {None, "each"} else campaign.axes.average(over, campaign.store.n_test)
+    expression = None if of is None else parse_expression(of, source.losses)
+    name = kept_loss(source.losses, loss) if expression is None else expression.text
+    average = EACH if over in {None, "each"} else source.axes.average(over, source.n_test)
     label = name if average is EACH else f"{name} over {over}"
-    return LossView(campaign, label, (name,) if expression is None else expression.names, expression, average)
+    return LossView(source, label, (name,) if expression is None else expression.names, expression, average)
+
+
+def kept_loss(kept: tuple[str, ...], loss: str | None) -> str:
+    """The loss asked for, or the first kept; raises EstimatorError where it is not kept."""
+    if loss is None:
+        return kept[0]
+    if loss not in kept:
+        raise EstimatorError(f"loss {loss!r} is not kept; kept are {', '.join(kept)}")
+    return loss

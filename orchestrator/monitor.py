@@ -11,6 +11,7 @@ import numpy as np
 
 from estimators.aggregators.blocks import blocks_of_rows
 from estimators.arrays import AnyArray
+from estimators.designs.protocol import Design
 from estimators.evaluation import rank_stability
 from estimators.influence import InstanceValues
 from estimators.registry import value_method
@@ -44,7 +45,7 @@ class Convergence:
 class _Watched:
     """One value's running aggregates: the watched columns, and the mean column of each half."""
 
-    def __init__(self, value: str, view: LossView, ends: EndRows) -> None:
+    def __init__(self, value: str, view: LossView, ends: EndRows, design: Design) -> None:
         method, loss = value_method(value), view.label
         n_test = ends.full.shape[1]
         columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
@@ -55,7 +56,6 @@ class _Watched:
             empty=ends.empty.mean(keepdims=True),
             deterministic=ends.deterministic,
         )
-        design = view.campaign.plan.design
         self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean, mean)]
         self._states = [aggregator.empty() for aggregator in self._aggregators]
 
@@ -96,7 +96,7 @@ class Monitor:
         wanted = [value for value in values if _can_be_watched(value) and not campaign.why_not(value)]
         views = {value: campaign.view(value, loss=loss) for value in wanted}
         ends = {view.label: view.ends() for view in views.values()}
-        self._watched = [_Watched(value, view, ends[view.label]) for value, view in views.items()]
+        self._watched = [_Watched(value, view, ends[view.label], campaign.plan.design) for value, view in views.items()]
 
     def advance(self, draws: int) -> list[Convergence]:
         """Take in the whole units of draws up to `draws` and return the statistics of each value."""

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from orchestrator.advice import advice
 from orchestrator.errors import ResourceMissing
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
+from orchestrator.kept_pilot import keep_pilot, stored_campaigns
 from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import Prepared, prepare, smoke
@@ -21,22 +23,30 @@ from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import counted
 from workers.together_pilot import TogetherChoice
 
+RARE = 0.2
+"""Share of losses that never varied in a pilot above which what it predicts is a lower bound."""
+
 
 @click.command(name="plan")
 @click.argument("job", type=click.Path(path_type=Path))
-def command(job: Path) -> None:
+@click.option("--keep", is_flag=True, help="Carry the pilot out as the first retrains of the campaigns, and keep them.")
+def command(job: Path, *, keep: bool) -> None:
     """Say what JOB costs (retrains, chunks, time, bytes) and the standard error its budget buys, from a short pilot.
+
+    Retrains that the store has already are the pilot where they are 32 or more.
 
     Example: apportion plan examples/label_errors/job.yaml
     """
     screen = Screen()
     loaded = load_job(job)
+    if keep:
+        keep_pilot(loaded, screen)
     prepared = prepare(loaded, screen.say)
     workers = workers_that_fit(loaded)
     choice = _choice(prepared, workers, screen)
     report = smoke(prepared, together=None if choice is None else choice.together)
     data = prepared.loaded.dataset
-    forecasts = forecast(prepared, report, workers, screen.say)
+    forecasts = forecast(prepared, report, workers, screen.say, stored_campaigns(loaded))
     click.echo(f"{loaded.name}: n = {data.n:,}, n_test = {data.n_test:,}, losses {', '.join(report.losses)}")
     click.echo(
         f"learner: {loaded.learner.kind}, {_together(report.traits.together, report.together, report.traits.reason)}"
@@ -49,7 +59,7 @@ def command(job: Path) -> None:
     free = shutil.disk_usage(loaded.folder).free
     time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"
     click.echo(f"\nall: about {time}, {_size(total)} in the store ({_size(free)} free here)")
-    for line in budget_lines(loaded, forecasts):
+    for line in [*budget_lines(loaded, forecasts), *advice(prepared.values, prepared.campaigns)]:
         click.echo(line)
     click.echo(f"\nNext: apportion run {job}")
 
@@ -101,7 +111,10 @@ def _show(each: Forecast) -> None:
     click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")
     click.echo(f"    {'value':<16} {'loss':<16} {'pair (i, test)':>16} {'instance':>12}")
     for error in each.errors:
-        click.echo(f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}")
+        rare = (
+            "" if error.unvaried < RARE else f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
+        )
+        click.echo(f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}{rare}")
 
 
 def _size(size: float) -> str:

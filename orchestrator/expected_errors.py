@@ -1,0 +1,73 @@
+"""The standard errors that a campaign's budget buys, from the losses of a pilot of its own draws."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from estimators.aggregators.difference_of_means import DifferenceOfMeans
+from estimators.arrays import AnyArray, FloatArray
+from estimators.designs.protocol import Design
+from estimators.methods.value_label import asked_label
+from estimators.planning import PredictedErrors, predicted_errors
+from estimators.registry import ValueMethod, value_method
+from estimators.retrains import Retrains, joined
+from orchestrator.loss_view import LossSource, LossView, loss_view
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedError:
+    """The standard error that a budget buys, in the loss's unit.
+
+    per_pair: the mean over pairs (instance, test instance). per_instance: of a data value (the mean test loss), or of
+    a value that is one number an instance. unvaried: share of instances whose loss was the same in all of the pilot,
+    frequent with zero-one losses: what varies too rarely for the pilot to see is missing from the prediction.
+    """
+
+    value: str
+    loss: str
+    per_pair: float
+    per_instance: float
+    unvaried: float = 0.0
+
+
+def expected_errors(
+    source: LossSource, design: Design, values: tuple[str, ...], *, draws: int, pilot: int, train_losses: bool
+) -> Iterator[ExpectedError]:
+    """Of each value that the design gives, on each loss kept or on the function asked for, after `draws` draws.
+
+    pilot: how many draws the source has.
+    """
+    for label in values:
+        method, asked = value_method(label), asked_label(label)
+        if method.from_walks or method.accepts(design) or (method.needs_train_losses and not train_losses):
+            continue
+        for loss in source.losses if asked.of is None else (None,):
+            view = loss_view(source, loss=loss, of=asked.of, over=asked.over)
+            rows = joined(list(view.retrains(0, pilot, with_train=method.needs_train_losses)))
+            found = _expected(view, method, design, rows, draws=draws)
+            unvaried = float(np.mean(_deviation(_own(rows, method)) == 0.0))
+            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried)
+
+
+def _own(rows: Retrains, method: ValueMethod) -> AnyArray:
+    """The losses that a value is of: those on training instances for values of an instance's own."""
+    return rows.train_losses if method.needs_train_losses and rows.train_losses is not None else rows.losses
+
+
+def _expected(view: LossView, method: ValueMethod, design: Design, rows: Retrains, *, draws: int) -> PredictedErrors:
+    if design.draw_count is None:
+        ends = view.ends(with_train=method.needs_train_losses)
+        make = partial(method.make, loss=view.label, ends=ends, design=design)
+        plain = partial(DifferenceOfMeans, value="", loss=view.label, design=design, ends=ends)
+        return predicted_errors(make, None if method.per_instance else plain, rows, budget=draws // design.unit_rows)
+    spread = float(np.mean(_deviation(_own(rows, method))))
+    mean = spread if method.per_instance else float(_deviation(rows.losses.mean(axis=1, keepdims=True))[0])
+    pair, instance = (method.standard_error(each, n=design.n, retrains=draws, design=design) for each in (spread, mean))
+    return PredictedErrors(pair, instance)
+
+
+def _deviation(losses: AnyArray) -> FloatArray:
+    deviation: FloatArray = losses.astype(np.float64).std(axis=0, ddof=1)
+    return deviation
