@@ -10,7 +10,11 @@ from estimators.seeding import generator
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.learner import Learner, LearnerTraits
+from workers.mapped_array import written_over
 from workers.row_losses import RowLosses, row_losses
+
+MOST_MAPPED = 512
+"""Instances replaced where features stay in their file: each costs memory."""
 
 UNCHECKED = (
     "whether instances outside `members` matter was not checked: the function holds its own data; train on the"
@@ -78,14 +82,20 @@ def _with_others(data: Dataset, outside: BoolArray) -> Dataset:
     """The data set with instances drawn from the whole of it, with other labels, in place of those outside."""
     random = generator("canary", data.rows, int(outside.sum()))
     drawn: IntArray = random.integers(data.rows, size=int(outside.sum()))
-    features = data.train_features.copy()
-    features[outside] = data.train_features[drawn]
+    features, chosen = written_over(data.train_features), _touched(data.train_features, outside)
+    features[chosen] = data.train_features[drawn[: len(chosen)]]
     weights = None if data.weights is None else data.weights.copy()
     if weights is not None and data.weights is not None:
         weights[outside] = data.weights[drawn]
     return dataclasses.replace(
         data, train_features=features, train_labels=_other_labels(data, outside), weights=weights
     )
+
+
+def _touched(features: AnyArray, outside: BoolArray) -> IntArray:
+    """Which instances outside are replaced: all, or a few where features stay in their file."""
+    chosen = np.flatnonzero(outside)
+    return chosen[:MOST_MAPPED] if isinstance(features, np.memmap) else chosen
 
 
 def _other_labels(data: Dataset, outside: BoolArray) -> AnyArray:
@@ -98,6 +108,6 @@ def _other_labels(data: Dataset, outside: BoolArray) -> AnyArray:
 
 
 def _with_nan(features: AnyArray, outside: BoolArray) -> AnyArray:
-    poisoned = features.copy()
-    poisoned[outside] = np.nan
+    poisoned = features if isinstance(features, np.memmap) else features.copy()
+    poisoned[_touched(features, outside)] = np.nan
     return poisoned

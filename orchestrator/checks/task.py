@@ -4,9 +4,10 @@ from orchestrator.errors import Problem
 from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.jobs.origin import Place
 from orchestrator.wording import listed, shown
-from workers.dataset import Task
+from workers.dataset import Dataset, Task
 from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec, TorchSpec
 from workers.losses import DEFAULT, OFFERED, loss_name
+from workers.mapped_array import is_mapped
 
 KEEPERS = ("torch", "logistic_regression", "ridge")
 """Kinds of learners whose models can be kept."""
@@ -47,6 +48,15 @@ def _until_problems(job: Job, kept: tuple[str, ...]) -> list[Problem]:
             if loss is not None and loss not in kept
         ]
     return problems
+
+
+def mapped_problems(job: Job, data: Dataset) -> list[Problem]:
+    """Data that stay in their file with a learner that would copy them into memory."""
+    if not is_mapped(data.train_features) or isinstance(job.learner, (TorchSpec, FunctionSpec)):
+        return []
+    what = f"the training data are too large to load, and {job.learner.kind} copies them into memory"
+    mend = "take kind: torch, which reads them by the batch, or fewer rows; `memory_map: never` in data loads them"
+    return [Problem(what, job.origin.where("learner", "kind"), mend)]
 
 
 def keep_problems(job: Job) -> list[Problem]:

@@ -11,7 +11,7 @@ from orchestrator.checks.campaigns import name_problems, value_problems
 from orchestrator.checks.classes import class_notes
 from orchestrator.checks.designs import campaign_problems, unit_notes
 from orchestrator.checks.resources import address_problems, missing_resources, room_problems, shadowing_problems
-from orchestrator.checks.task import loss_problems
+from orchestrator.checks.task import loss_problems, mapped_problems
 from orchestrator.checks.views import view_problems
 from orchestrator.data.datasets import LoadedData, load_data
 from orchestrator.errors import JobError, Problem, ResourceMissing
@@ -31,7 +31,7 @@ def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
     if loaded is not None:
         data = loaded.dataset
         found, designs = campaign_problems(job, loaded)
-        problems += [*found, *value_problems(job, designs), *loss_problems(job, data.task)]
+        problems += [*found, *value_problems(job, designs), *loss_problems(job, data.task), *mapped_problems(job, data)]
         problems += room_problems(job, data, designs)
         notes += [*class_notes(job, data, designs), *unit_notes(job, designs)]
     if problems:

@@ -15,8 +15,11 @@ from orchestrator.data.columns import Column, column_of, missing_cells
 from orchestrator.data.parts import RawPart
 from orchestrator.errors import JobError, Problem
 from orchestrator.wording import counted, listed, shown
+from workers.mapped_array import is_mapped
 
 MOST_CATEGORIES = 1000
+MAPPED_DTYPES = tuple(np.dtype(name) for name in ("float32", "uint8", "int32", "int64"))
+"""Of features that stay in their file: what learners take without a copy."""
 _BLOCK = 4096
 
 
@@ -63,6 +66,9 @@ def _encode_arrays(train: AnyArray, test: AnyArray, train_source: str, test_sour
         raise JobError(problems)
     if train.dtype == test.dtype:
         return Features(train, test)
+    if is_mapped(train):
+        what = f"features are {test.dtype}, but {train.dtype} in the training set, which stays in its file"
+        raise JobError(what, where=test_source, mend=f"save them as {train.dtype}")
     common = np.result_type(train, test)
     note = f"features are {train.dtype} in the training set and {test.dtype} in the test set: both are read as {common}"
     return Features(train.astype(common), test.astype(common), notes=(note,))
@@ -72,6 +78,9 @@ def _shape_problems(features: AnyArray, source: str) -> list[Problem]:
     if features.dtype.kind not in "biuf":
         what = f"features are {shown(str(features.dtype))}, expected numbers"
         return [Problem(what, source, "turn them into numbers: X.astype(numpy.float32); sparse matrices: X.toarray()")]
+    if is_mapped(features) and features.dtype not in MAPPED_DTYPES:
+        what = f"features of {features.dtype} are too large to load and cannot be read from their file as they are"
+        return [Problem(what, source, f"save them as {listed([str(dtype) for dtype in MAPPED_DTYPES])}")]
     if features.ndim < 2:
         mend = "one row an instance: X.reshape(-1, 1) if there is one feature"
         return [Problem(f"X has shape {features.shape}, expected [rows, features ...]", source, mend)]
@@ -81,7 +90,9 @@ def _shape_problems(features: AnyArray, source: str) -> list[Problem]:
 
 
 def _plain(features: AnyArray) -> AnyArray:
-    """Contiguous, in native byte order, in a dtype that every learner reads."""
+    """Contiguous, in native byte order, in a dtype that every learner reads; a mapped array stays in its file."""
+    if is_mapped(features):
+        return features
     replaced = {"b1": np.uint8, "f2": np.float32}.get(features.dtype.str[1:])
     dtype = np.dtype(replaced) if replaced is not None else features.dtype.newbyteorder("=")
     if dtype.kind == "f" and dtype.itemsize > 8:

@@ -10,6 +10,7 @@ from estimators.arrays import AnyArray, ByteArray, IntArray
 
 DIGEST_BYTES = 16
 _BLOCK = 2048
+_NUMBERS_AT_A_TIME = 2**20
 _EXACT_IN_FLOAT64 = 2**53
 
 
@@ -19,9 +20,10 @@ def feature_digests(numbers: AnyArray, texts: Sequence[AnyArray] = ()) -> list[b
     Numbers count by value: 1, 1.0 and float32(1) are the same, and so are 0.0 and -0.0.
     """
     digests: list[bytes] = []
-    for start in range(0, len(numbers), _BLOCK):
-        rows = _canonical(numbers[start : start + _BLOCK])
-        parts = [_text_bytes(column[start : start + _BLOCK]) for column in texts]
+    step = max(1, min(_BLOCK, _NUMBERS_AT_A_TIME // max(1, numbers[:1].size)))
+    for start in range(0, len(numbers), step):
+        rows = _canonical(numbers[start : start + step])
+        parts = [_text_bytes(column[start : start + step]) for column in texts]
         for place, row in enumerate(rows):
             hasher = hashlib.blake2b(row.tobytes(), digest_size=DIGEST_BYTES)
             for part in parts:

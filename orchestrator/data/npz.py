@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 
 from estimators.arrays import AnyArray
+from orchestrator.data.mapped_files import mapped_member, to_be_mapped
 from orchestrator.data.parts import RawPart
 from orchestrator.data.paths import refuse_larger_than_memory
 from orchestrator.errors import JobError, Problem
@@ -61,7 +62,9 @@ class _Archive:
             wanted |= {"groups": spec.test_group} if spec.test_group is not None else {}
         extras = set(job.extra_columns) if role == "train" else set()
         self.refuse_absent({*wanted.values(), *extras})
-        arrays = {use: self.read(name) for use, name in wanted.items()}
+        arrays = {
+            use: self._features(name, job) if use == "features" else self.read(name) for use, name in wanted.items()
+        }
         return RawPart(
             source=self.where,
             features=arrays["features"],
@@ -71,6 +74,22 @@ class _Archive:
             groups=arrays.get("groups"),
             extras={name: self.read(name) for name in extras},
         )
+
+    def _features(self, name: str, job: Job) -> AnyArray:
+        """The features, left in their file where they are large and stored as they are."""
+        info = self._member(name)
+        if not to_be_mapped(info.file_size, job):
+            return self.read(name)
+        where = f"{self.where}: {name}"
+        found = mapped_member(Path(str(self.archive.filename)), info, where)
+        if found is None and job.data.memory_map == "always":
+            raise JobError(
+                "is compressed", where=where, mend="write it with numpy.savez, which stores arrays as they are"
+            )
+        return self.read(name) if found is None else found
+
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        return self.archive.getinfo(f"{name}.npy" if f"{name}.npy" in self.archive.namelist() else name)
 
     def names(self) -> list[str]:
         return [name.removesuffix(".npy") for name in self.archive.namelist()]
@@ -85,7 +104,7 @@ class _Archive:
             raise JobError(problems)
 
     def read(self, name: str) -> AnyArray:
-        info = self.archive.getinfo(f"{name}.npy" if f"{name}.npy" in self.archive.namelist() else name)
+        info = self._member(name)
         where = f"{self.where}: {name}"
         refuse_larger_than_memory(info.file_size, where=where, what="the array")
         if info.file_size > MOST_DEFLATED * info.compress_size + 1000:

@@ -30,8 +30,11 @@ def resolved(job: Job, key: str, text: str) -> Path | Problem:
         is_folder, siblings = path.is_dir(), sorted(entry.name for entry in path.parent.iterdir())
     except (OSError, ValueError, RuntimeError):
         is_folder, siblings = False, []
+    if is_folder and (path / "X.npy").is_file():
+        return path
     if is_folder:
-        return Problem(f"`{shown(text)}` is a folder ({path})", where, "name one file: .npz, .parquet or .csv")
+        mend = "name one file: .npz, .parquet or .csv; or a folder with X.npy and y.npy"
+        return Problem(f"`{shown(text)}` is a folder ({path})", where, mend)
     names = [name for name in siblings if Path(name).suffix in {*SUFFIXES, ".py"}]
     close = did_you_mean(Path(text).name, names, cutoff=0.65)
     mend = close or "paths are relative to the job file's folder"
@@ -52,5 +55,6 @@ def refuse_larger_than_memory(declared: float, *, where: str, what: str) -> None
         raise JobError(
             f"{what} declares {size(declared)}, of {size(free)} free memory",
             where=where,
-            mend="is the file what you think it is? Take fewer rows or columns, or more memory",
+            mend="is the file what you think it is? Take fewer rows or columns, or more memory, or write it with "
+            "numpy.savez or as a folder of .npy files, which are read without being loaded",
         )

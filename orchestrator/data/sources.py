@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orchestrator.data.npy_folder import is_npy_folder, read_npy_folder
 from orchestrator.data.npz import read_npz
 from orchestrator.data.parts import RawData, RawPart
 from orchestrator.data.paths import names_function, resolved
@@ -57,6 +58,8 @@ def _from_function(job: Job) -> RawData:
 
 def read_part(path: Path, job: Job, role: str) -> RawPart:
     """One set from a file. Raises JobError."""
+    if is_npy_folder(path):
+        return read_npy_folder(path, job, role)
     if path.suffix.lower() == ".npz":
         return read_npz(path, job, role)
     return read_table(path, job, role)

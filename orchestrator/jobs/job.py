@@ -52,7 +52,9 @@ class DataSpec(_Section):
     over whose equal values a value may be averaged (unsaid: `group`, where the test set has it). weight: instance
     weights. id: a column of names for reports.
     image_shape: how to draw a feature row in the report. overlap: "refuse" test instances that are also
-    training instances. arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
+    training instances. memory_map: features stay in their file and are read by the page; "auto" where they are more
+    than a quarter of the free memory and their file permits it (`.npy` in a folder, or an `.npz` of numpy.savez).
+    arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
     """
 
     train: str
@@ -66,6 +68,7 @@ class DataSpec(_Section):
     id: str | None = None
     image_shape: tuple[int, ...] | None = None
     overlap: Literal["refuse", "allow"] = "refuse"
+    memory_map: Literal["auto", "always", "never"] = "auto"
     arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     arrays: InstanceOf[RawData] | None = Field(default=None, exclude=True, repr=False)
 

@@ -8,6 +8,10 @@ import numpy as np
 from PIL import Image
 
 from estimators.arrays import AnyArray
+from workers.mapped_array import is_mapped
+
+MOST_SEEN = 4096
+"""Rows whose range is looked at where features stay in their file."""
 
 CHANNELS = (1, 3, 4)
 _BYTES_FOR_PICTURES = 1_000_000
@@ -68,7 +72,8 @@ def drawing_of(features: AnyArray, image_shape: tuple[int, ...] | None, *, pictu
     if features.dtype == np.uint8:
         low, high = 0.0, 255.0
     else:
-        finite = features[np.isfinite(features)]
+        seen = features[:MOST_SEEN] if is_mapped(features) else features
+        finite = seen[np.isfinite(seen)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     return Drawing(shape, low, high, _side(shape, pictures))
 

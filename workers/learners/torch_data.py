@@ -11,6 +11,7 @@ from torch import Tensor
 from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from workers.dataset import Dataset, Task
 from workers.errors import LearnerError
+from workers.mapped_array import is_mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def torch_data(data: Dataset, device: str, class_weights: Mapping[str, float] | 
         task=data.task,
         classes=len(data.classes),
         device=device,
-        train_features=_features(data.train_features, "training", device),
+        train_features=_features(data.train_features, "training", "cpu" if is_mapped(data.train_features) else device),
         train_labels=_tensor(data.train_labels.astype(label_type, copy=False), device),
         test_features=_features(data.test_features, "test", device),
         test_labels=_tensor(data.test_labels.astype(label_type, copy=False), device),
@@ -101,6 +102,9 @@ def gather(features: Tensor, rows: Tensor, buffer: Tensor | None) -> tuple[Tenso
     """Inputs [*rows.shape, ...] of the rows named, and the buffer that holds them, to be given again."""
     count = rows.numel()
     flat = features.view(len(features), -1)
+    if flat.device != rows.device:  # features that stay in their file, beside the device
+        chosen = torch.index_select(flat, 0, rows.reshape(-1).to(flat.device)).to(rows.device)
+        return as_inputs(chosen.view(*rows.shape, *features.shape[1:])), chosen
     if buffer is None or len(buffer) != count:
         buffer = torch.empty(count, flat.shape[1], dtype=flat.dtype, device=flat.device)
     torch.index_select(flat, 0, rows.reshape(-1), out=buffer)

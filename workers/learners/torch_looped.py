@@ -13,7 +13,7 @@ from estimators.arrays import BoolArray, Float32Array, SeedArray
 from estimators.seeding import derive_seed
 from workers.learner import Losses
 from workers.learners.torch_batches import BatchStream
-from workers.learners.torch_data import as_inputs
+from workers.learners.torch_data import gather
 from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_functions import augmented
 from workers.learners.torch_losses import losses_of, widened
@@ -138,7 +138,7 @@ class LoopedTraining:
             group["lr"] = rate
         optimizer.zero_grad()
         rows = batch.to(data.device)
-        inputs = as_inputs(data.train_features[rows])
+        inputs, _ = gather(data.train_features, rows, None)
         if self._setting.functions.augment is not None:
             inputs = augmented(self._setting.functions.augment, inputs, self._stream.seed, self.state.step)
         each = self._setting.objective.each(widened(self.module(inputs)), data.train_labels[rows])
@@ -171,9 +171,13 @@ def module_losses(
     """Losses [1, rows] of one model in evaluation mode. names: unsaid, those that the job keeps."""
     names = names or setting.kept
     found: dict[str, list[Tensor]] = {name: [] for name in names}
+    buffer: Tensor | None = None
     for start in range(0, len(labels), setting.evaluation_rows):
         part = slice(start, start + setting.evaluation_rows)
-        outputs = widened(class_major(module(as_inputs(features[part])).unsqueeze(0))[0])
+        # copied: products choose their instructions by where their operands begin, and data may begin anywhere
+        rows = torch.arange(start, min(part.stop, len(labels)), device=labels.device)
+        inputs, buffer = gather(features, rows, buffer)
+        outputs = widened(class_major(module(inputs).unsqueeze(0))[0])
         for name, values in losses_of(names, setting.data.task, outputs, labels[part], setting.users).items():
             found[name].append(values)
     return {name: torch.cat(values).unsqueeze(0) for name, values in found.items()}
