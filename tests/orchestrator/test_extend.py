@@ -11,6 +11,7 @@ from test_run import a_job, cancer, carried_out, files_of
 from orchestrator.errors import Interrupted, JobError, StoreRefused
 from orchestrator.extension.extend import extend
 from orchestrator.extension.reading import open_on_test_set
+from orchestrator.kept_models import kept_models
 from orchestrator.signals import StopRequest
 from workers.chunk_file import decode_keys
 from workers.learners.logistic_regression import LogisticRegressionLearner
@@ -32,9 +33,11 @@ def new_tests():
 
 
 def side_files(folder: Path) -> set[str]:
-    return {
-        path.name for path in folder.rglob("side-*.parquet") if decode_keys(path.read_bytes()).header.kind == "side"
-    }
+    """Side files on the new tests."""
+    paths = [*folder.rglob("side-*.parquet")]
+    headers = {path.name: decode_keys(path.read_bytes(), name=path.name).header for path in paths}
+    assert {header.kind for header in headers.values()} == {"side"}
+    return {name for name, header in headers.items() if header.n_test == 13}
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,21 @@ def test_other_losses_of_the_jobs_own_tests_and_training_instances(kept, tmp_pat
     assert extended.test_set == "margin"
     with pytest.raises(JobError, match=r"there is no test set `margins`(.|\n)*margin"):
         open_on_test_set(kept.job, "margins")
+
+
+def test_models_are_read_back_by_their_rows(kept):
+    campaign = kept.campaign("bernoulli")
+    members = campaign.plan.design.draws(0, 40)
+    found = [*kept_models(campaign, draws=(0, 3, 17))]
+    X = np.c_[cancer()["X_test"], np.ones(20)]
+    for draw, (row, state) in zip((0, 3, 17), found, strict=True):
+        assert row == campaign.plan.draw_rows(draw, draw + 1).ids[0]
+        logit = X @ state["coefficients"][0]
+        losses = np.log1p(np.exp(-(2 * cancer()["y_test"] - 1) * logit))
+        stored = campaign.store.read([row], "cross_entropy")
+        np.testing.assert_allclose(stored.losses[0], losses, rtol=1e-4, atol=1e-6)
+        np.testing.assert_array_equal(stored.members[0], members[draw])
+    assert len([*kept_models(campaign)]) == 40
 
 
 def test_nothing_is_done_twice_and_what_is_lost_is_done_again(kept, monkeypatch):
@@ -114,6 +132,8 @@ def test_retrains_without_models_are_refused_with_the_mend_and_keep_alone_change
     assert keeping.values("banzhaf").values.tobytes() == plain.values("banzhaf").values.tobytes()
     with pytest.raises(StoreRefused, match=r"42 of 42 retrains were stored without(.|\n)*keep: true"):
         keeping.extend(losses=("margin",))
+    with pytest.raises(StoreRefused, match="without their models"):
+        next(kept_models(keeping.campaigns[0]))
     assert not [path for path in tmp_path.rglob("*") if models_of_chunk(path.name)]
 
 

@@ -48,7 +48,7 @@ def trial(factory: ModuleFactory, data: TorchData, reference: str, *, by_hand: b
     dtypes = sorted({str(p.dtype).removeprefix("torch.") for p in module.parameters()})
     _check_seeding(module, built(factory, SEEDS[0], reference), reference)
     rows = torch.arange(ROWS) % data.n
-    inputs = as_inputs(data.train_features[rows.to(data.device)].cpu())
+    inputs = as_inputs(data.train_features[rows.to(data.train_features.device)].cpu())
     if inputs.is_floating_point():
         inputs = inputs.nan_to_num()  # what the trial finds must not hang on a bad instance among the first
     floats = _probe_outputs(module, inputs, data, reference)

@@ -12,7 +12,7 @@ from estimators.arrays import Float32Array, IntArray, SeedArray
 from estimators.seeding import derive_seed
 from workers.learners.torch_batched import BatchedModel
 from workers.learners.torch_batches import ROW_MULTIPLE
-from workers.learners.torch_data import as_inputs
+from workers.learners.torch_data import as_inputs, gather
 from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_losses import losses_of
 from workers.learners.torch_module import seeded
@@ -69,7 +69,7 @@ class TorchWalk:
             keys = [step_keys(seeds, layer, number, 1)[0] for layer in range(model.dropouts)]
             step.set_keys([torch.from_numpy(key).to(data.device) for key in keys])
             towards = partial(self.setting.objective.gradient, labels=labels, coefficients=coefficients)
-            step.run(as_inputs(data.train_features[rows]), towards)
+            step.run(gather(data.train_features, rows, None)[0], towards)
             rates = torch.from_numpy(self._rates(orders[:, number], rate)).to(state.flat)
             state.flat.addcmul_(gradients, rates[:, None], value=-1)
             yield trainer.losses(state, data.test_features, data.test_labels)
@@ -88,7 +88,7 @@ class TorchWalk:
                 for layer in counted(module):
                     layer.dropout_key.fill_(int(step_keys(np.array([seed], np.uint64), layer.number, number, 1)[0, 0]))
                 rows = slice(row, row + 1)
-                outputs = class_major(module(as_inputs(data.train_features[rows])).unsqueeze(0))[0]
+                outputs = class_major(module(as_inputs(data.train_features[rows]).to(data.device)).unsqueeze(0))[0]
                 towards = self.setting.objective.gradient(
                     outputs.detach()[None], data.train_labels[rows][None], one[None]
                 )[0]
