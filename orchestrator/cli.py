@@ -26,6 +26,7 @@ COMMANDS = {
     "logs": "Print what the driver of a job says that was sent.",
     "stop": "Stop a job in order, wherever its driver runs.",
     "values": "Export influence or data values.",
+    "groups": "Say what whole groups of training instances are worth.",
     "interactions": "Say which pairs of training instances do more together, or less.",
     "explain": "Say what works on one test instance, or what one training instance does.",
     "report": "Write the HTML report from the stored losses.",

@@ -108,3 +108,16 @@ def test_pairs_are_listed_by_the_command_and_wrong_ones_refused(job: Path, tmp_p
         said = capsys.readouterr().err
         assert all(word in said for word in words)
         assert "Traceback" not in said
+
+
+def test_groups_are_valued_by_class_and_unknown_columns_refused(job: Path, tmp_path: Path, capsys) -> None:
+    file = tmp_path / "groups.csv"
+    assert run_command(["groups", str(job), "-o", str(file)]) == 0
+    said = capsys.readouterr()
+    assert "groups were whole inside or whole outside fewer than 10 subsets" in said.err  # 20 instances a class
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("group,size,influence")
+    assert "sum_of_banzhaf" in lines[0]
+    assert run_command(["groups", str(job), "--by", "colour"]) == 2
+    assert "no such column" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Influence of groups of training instances: a class, a source, a patient, a cluster."""
