@@ -1,7 +1,7 @@
 """Influence of groups of training instances, from whatever of the job's campaigns can tell.
 
-`leave_m_out` with a column gives it by definition, random designs its expectation over subsets; beside either stands the
-sum of the group's single values, which differs from the group's own influence by what its members do together.
+`leave_m_out` with a column gives it by definition, random designs its expectation over subsets; beside either stands
+the sum of the group's single values, which differs from the group's own influence by what its members do together.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
     value[A, j] = L(D without A)[j] - L(D)[j]
 
-(Cook and Weisberg 1982 for one instance; Koh, Ang, Teo and Liang, NeurIPS 2019; it is not divided by the group's size.)
-One retrain a group, design leave_m_out with a column. Standard error: sqrt(s^2 (1 + 1/R)) from the variance s^2 of the R
+(Cook and Weisberg 1982 for one instance; Koh, Ang, Teo and Liang, NeurIPS 2019; not divided by the group's size.) One
+retrain a group, design leave_m_out with a column. Standard error: sqrt(s^2 (1 + 1/R)) from the variance s^2 of the R
 replicates of D over seeds, degrees of freedom R - 1; 0 for a deterministic learner. The error of L(D) is common to all
 groups.
 """

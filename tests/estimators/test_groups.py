@@ -27,7 +27,7 @@ def known(losses, m):
     """Mean loss over subsets of size m that hold none of a group, less that over those that hold all of it."""
     values = []
     for g in range(4):
-        inside, outside, group = [], [], set(np.flatnonzero(CODES == g).tolist())
+        inside, outside, group = [], [], set(np.flatnonzero(g == CODES).tolist())
         for members in combinations(range(N), m):
             if group <= set(members):
                 inside.append(losses[number_of(members)])
@@ -97,7 +97,7 @@ def test_leaving_each_group_out_of_ridge_is_the_closed_form():
     result = aggregate(left_out(ends), [Retrains(members, np.array([losses(row) for row in members]))])
     b, e = A @ X.T @ y, y - X @ A @ X.T @ y
     for g in range(4):
-        U = CODES == g
+        U = g == CODES
         H = X[U] @ A @ X[U].T
         moved = b - A @ X[U].T @ np.linalg.solve(np.eye(int(U.sum())) - H, e[U])
         np.testing.assert_allclose(result.values[g, :-1], (t - x @ moved) ** 2 - full, atol=1e-12)
