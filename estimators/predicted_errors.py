@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from estimators.aggregators.semivalues import banzhaf_sizes, shapley_sizes, squared_weight_sum
+from estimators.aggregators.size_weights import row_weights_of
+from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
 
 
@@ -36,6 +38,21 @@ def held_out_error(spread: float, *, n: int, retrains: int, design: Design, opti
     """Mean over the rows without i: spread / sqrt(K_out)."""
     del options
     return spread / math.sqrt(retrains * (1.0 - inclusion_share(design, n)))
+
+
+def weighted_contrast_error(p: FloatArray, spread: float, *, retrains: int, design: Design) -> float:
+    """Contrast of two weighted means: spread sqrt(1/k_in + 1/k_out), k the effective rows of a side; p [n]."""
+    law = design.log_size_law()
+    if law is None:
+        return math.inf
+    n, pi, weights = len(p), np.exp(law), row_weights_of(p, law)
+    share, total = np.arange(n + 1) / n, 0.0
+    for part, weight in ((share, weights.inside), (1.0 - share, weights.outside)):
+        used = pi * part
+        used[[0, n]] = 0.0
+        first, second = float(used @ weight), float(used @ weight**2)
+        total += second / (retrains * first**2) if first > 0.0 else 0.0
+    return spread * math.sqrt(total)
 
 
 def leave_one_out_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:

@@ -13,6 +13,7 @@ from estimators.methods import (
     memorization,
     regressions,
     semivalues,
+    size_values,
     walks,
 )
 from estimators.methods.value_label import parsed_label
@@ -24,6 +25,7 @@ FAMILIES = (
     downsampling,
     semivalues,
     banzhaf_estimators,
+    size_values,
     memorization,
     consistency,
     regressions,

@@ -158,7 +158,7 @@ def test_a_subset_drawn_twice_counts_twice(value, design):
     once = aggregate(aggregator, [rows])
     np.testing.assert_allclose(twice.values, once.values, atol=1e-12)
     ratio = twice.standard_errors / once.standard_errors
-    assert ((ratio > 0.69) & (ratio < np.sqrt(0.5))).all()
+    assert ((ratio > 0.68) & (ratio < np.sqrt(0.5))).all()  # sqrt((k-1) / (2k-1)) of k rows, at least 8
 
 
 @pytest.mark.parametrize(("value", "design"), CASES)

@@ -1,0 +1,138 @@
+"""Semivalues from walks by their own marginal contributions: permutation sampling, and TMC-Shapley.
+
+    value[i, j] = mean over walks of n p[c] (L_j(prefix before i) - L_j(prefix with i)),  c the prefix's size before i
+
+For Shapley n p[c] = 1 (Castro et al. 2009; Ghorbani and Zou, ICML 2019, algorithm 1; Kwon and Zou, AISTATS 2022 for
+other p). Prefixes of 0 and n instances are the end rows. Shapley values sum to L(empty) - L(D) in every whole walk.
+
+Truncated walks count the marginals after their stop as 0. The values then miss what those instances would have added:
+summed over instances L(stop) - L(D), of the mean loss at most the tolerance times |L(empty) - L(D)| where the stop was
+right, without a bound for single test instances or a single value; the campaign's notes give the mean of that gap.
+
+Standard error: the spread over units (a walk, or a walk and its reverse or its rotations) / sqrt(units), degrees of
+freedom units - 1. An instance whose marginals all agree takes the variance of all of the test instance. The error does
+not hold the bias of truncation, nor, for a learner that depends on its seed, the noise of the end rows.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from estimators.aggregators.assembling import assembled_influence
+from estimators.aggregators.columns import with_mean
+from estimators.aggregators.kept_statistics import KeptStatistics
+from estimators.aggregators.leave_one_out import v_full
+from estimators.aggregators.notes import unvaried_note
+from estimators.aggregators.welch import Estimates, cleared, unvaried_or_variance
+from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.designs.protocol import Design
+from estimators.errors import WrongDesign
+from estimators.influence import Influence
+from estimators.retrains import EndRows, Retrains
+
+
+@dataclass(frozen=True, slots=True)
+class MarginalSums:
+    """Sums over units of their mean marginals: sums, squares [n, c]; rows and units counted."""
+
+    units: int
+    rows: int
+    sums: FloatArray
+    squares: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class WalkMarginals:
+    """Aggregator of the semivalue with size probabilities p [n] on `loss`, from a design of walks."""
+
+    value: str
+    loss: str
+    design: Design
+    ends: EndRows
+    p: FloatArray
+
+    def empty(self) -> MarginalSums:
+        """Sums over no walks."""
+        shape = (self.design.n, self.ends.full.shape[1] + 1)
+        return MarginalSums(0, 0, np.zeros(shape), np.zeros(shape))
+
+    def update(self, state: MarginalSums, retrains: Retrains) -> MarginalSums:
+        """Add whole units of walks; raises WrongDesign where rows are no walks."""
+        losses = with_mean(retrains.losses)
+        units = retrains.units if retrains.units is not None else _walk_of(retrains.members)
+        sums, squares = state.sums.copy(), state.squares.copy()
+        edges = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist(), len(losses)]
+        count = 0
+        for start, stop in pairwise(edges):
+            if start < stop:
+                marginals = self._unit(retrains.members[start:stop], losses[start:stop])
+                sums += marginals
+                squares += marginals * marginals
+                count += 1
+        return MarginalSums(state.units + count, state.rows + len(losses), sums, squares)
+
+    def merge(self, a: MarginalSums, b: MarginalSums) -> MarginalSums:
+        """Sums over both."""
+        return MarginalSums(a.units + b.units, a.rows + b.rows, a.sums + b.sums, a.squares + b.squares)
+
+    def finish(self, state: MarginalSums) -> Influence:
+        """Influence [n, n_test]."""
+        n, columns = state.sums.shape
+        constant = (state.squares == 0.0).all(axis=0) & (state.units > 0)
+        return assembled_influence(
+            lambda part: _estimates(state, part),
+            value=self.value,
+            loss=self.loss,
+            shape=(n, columns - 1),
+            retrains=state.rows,
+            notes=_no_walks(state) + unvaried_note(constant[:-1]),
+            statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
+        )
+
+    def _unit(self, members: BoolArray, losses: FloatArray) -> FloatArray:
+        """Mean weighted marginals [n, c] over the walks of a unit."""
+        walks = _walk_of(members)
+        found = np.zeros((self.design.n, losses.shape[1]))
+        for walk in range(int(walks[-1]) + 1):
+            own = walks == walk
+            found += self._walk(members[own], losses[own])
+        found /= int(walks[-1]) + 1
+        return found
+
+    def _walk(self, members: BoolArray, losses: FloatArray) -> FloatArray:
+        """Weighted marginals [n, c] of one walk; 0 for instances after its stop."""
+        n, length = self.design.n, len(members)
+        whole = length == n - 1
+        full, empty = (with_mean(row[None, :]) for row in (self.ends.pivot(), self.ends.empty))
+        path = np.concatenate([empty, losses, full] if whole else [empty, losses])
+        prefixes = np.concatenate([np.zeros((1, n), dtype=np.bool_), members, np.ones((int(whole), n), dtype=np.bool_)])
+        joined = prefixes[1:] & ~prefixes[:-1]
+        if (joined.sum(axis=1) != 1).any() or (prefixes[:-1] & ~prefixes[1:]).any():
+            raise WrongDesign(f"{self.value} was given rows that do not add one instance after the other (permutation)")
+        found = np.zeros((n, losses.shape[1]))
+        weights = n * self.p[: len(joined)]
+        found[joined.argmax(axis=1)] = weights[:, None] * (path[:-1] - path[1:])
+        return found
+
+
+def _walk_of(members: BoolArray) -> IntArray:
+    """The walk of each row, 0, 1, ...: a new one begins with each prefix of a single instance."""
+    walks: IntArray = np.cumsum(members.sum(axis=1) == 1) - 1
+    return walks
+
+
+def _no_walks(state: MarginalSums) -> tuple[str, ...]:
+    return () if state.units else ("no walk is stored yet",)
+
+
+def _estimates(state: MarginalSums, columns: slice) -> Estimates:
+    sums, squares, units = state.sums[:, columns], state.squares[:, columns], state.units
+    if not units:
+        return Estimates(np.full(sums.shape, np.nan), np.full(sums.shape, np.inf), np.zeros(sums.shape))
+    own = unvaried_or_variance(squares, sums, units, rows=units) if units > 1 else np.full(sums.shape, np.nan)
+    count = units * len(sums)
+    total, total_squares = sums.sum(axis=0), squares.sum(axis=0)
+    pooled = cleared(total_squares - total * (total / count), total_squares, rows=count) / max(count - 1, 1)
+    errors = np.sqrt(np.where(own == 0.0, pooled, own) / units)
+    return Estimates(sums / units, errors, np.full(sums.shape, float(units - 1)))
