@@ -146,3 +146,22 @@ def test_the_queries_of_the_stores_description_give_what_the_estimators_give(
     names: dict[str, object] = {}
     exec(compile(block, "docs/store.md", "exec"), names)
     np.testing.assert_allclose(names["influence"], result.values("banzhaf").values[17, 5], rtol=1e-6)
+
+
+def test_the_python_of_kept_models_runs_as_it_stands(
+    tracking_database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, later = cancer(), cancer(n_test=5)
+    job = Job(
+        name="kept",
+        data=arrays_data(data.X, data.y, data.X_test, data.y_test),
+        learner={"kind": "logistic_regression", "c": 0.1, "keep": True},
+        campaigns=[{"design": "bernoulli", "probability": 0.5, "retrains": 12}],
+        cluster={"address": "in_process"},
+        folder=tracking_database.parent,
+    )
+    names = {"result": run(job), "X_later": later.X_test + 0.5, "y_later": later.y_test}
+    for block in blocks("docs/kept_models.md", "python"):
+        exec(compile(block, "docs/kept_models.md", "exec"), names)
+    assert names["influence"].values.shape == (40, 5)
+    assert capsys.readouterr().out.count("coefficients") == 3
