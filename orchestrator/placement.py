@@ -55,11 +55,17 @@ def worker_setup(session: Session) -> WorkerSetup:
         code=prepared.code,
         device=device_of(prepared.job),
         together=max(each.campaign.plan.facts.together for each in session.campaigns),
+        gpu_share=gpu_share_of(prepared.job),
         campaigns={
             each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each), witness=PLAN_FILE)
             for each in session.campaigns
         },
     )
+
+
+def gpu_share_of(job: Job) -> float:
+    """The share of a GPU's memory that each worker may hold: all of it, unless several stand on one."""
+    return job.workers.gpus if 0.0 < job.workers.gpus < 1.0 else 1.0
 
 
 def device_of(job: Job) -> str:

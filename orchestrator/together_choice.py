@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from orchestrator.preparation import Prepared
 from orchestrator.tracking.tracker import JobRun, Tracker
+from workers.device import limit_gpu
 from workers.learner_specs import TorchSpec
 from workers.learners import make_learner
 from workers.together_pilot import Piloted, TogetherChoice, pilot
@@ -51,6 +52,7 @@ class ChoiceOfTogether:
         job = self._prepared.job
         if not isinstance(job.learner, TorchSpec) or job.learner.together != "auto":
             return None
+        limit_gpu(job.workers.gpus)
         data = dataclasses.replace(self._prepared.loaded.dataset, groups=None)
         learner = make_learner(job.learner, data, self._prepared.code)
         if not isinstance(learner, Piloted) or not learner.pilot_sizes:

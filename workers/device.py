@@ -1,5 +1,7 @@
 """Devices: which one to use, how much memory it has, and how many models train together on it."""
 
+import gc
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,8 @@ CUDA_MOST: Final = 4096
 MEMORY_SHARE: Final = {"cpu": 0.125, "cuda": 0.5}
 FLOAT_BYTES: Final = 4
 COPIES_OF_PARAMETERS: Final = 6
+_SHARE: Final[dict[str, float]] = {}
+"""What `limit_gpu` has set in this process."""
 
 
 def choose_device(name: str) -> str:
@@ -55,6 +59,40 @@ def device_memory(device: str) -> int:
     import psutil  # noqa: PLC0415 - needed on this path only
 
     return min(int(psutil.virtual_memory().total), _control_group_limit())
+
+
+def free_memory(device: str) -> int:
+    """Bytes that a pilot may plan with: of a GPU what is free now within this process's share, else all."""
+    if not device.startswith("cuda"):
+        return device_memory(device)
+    import torch  # noqa: PLC0415 - see choose_device
+
+    free, total = torch.cuda.mem_get_info(device)
+    return usable_memory(total=total, free=free, share=_SHARE.get("cuda", 1.0))
+
+
+def usable_memory(*, total: int, free: int, share: float) -> int:
+    """Bytes for one of several processes on a device: its share of the whole, and no more than is free."""
+    return max(0, min(int(total * share), free))
+
+
+def limit_gpu(share: float) -> None:
+    """Hold this process to a share of its GPU's memory, so that the others on it keep theirs; nothing from 1 on."""
+    if not 0.0 < share < 1.0:
+        return
+    import torch  # noqa: PLC0415 - see choose_device
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
+        _SHARE["cuda"] = share
+
+
+def release_memory() -> None:
+    """Give back what PyTorch holds of a GPU for later use, after running out of it; nothing without PyTorch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        gc.collect()
+        torch.cuda.empty_cache()
 
 
 def _control_group_limit() -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from workers.chunk_store import ChunkStore
 from workers.dataset import Dataset
+from workers.device import limit_gpu
 from workers.learner_specs import LearnerSpec
 from workers.learners import make_learner
 from workers.outcomes import ChunkTask, Outcome
@@ -34,7 +35,11 @@ class CampaignPlace:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """Travels to each worker once. campaigns: by id; all of a job's, so that no worker is started anew between two."""
+    """Travels to each worker once.
+
+    campaigns: by id; all of a job's, so that no worker is started anew between two. gpu_share: of a GPU's memory, where
+    several workers stand on one.
+    """
 
     learner: LearnerSpec
     data: Dataset
@@ -42,9 +47,11 @@ class WorkerSetup:
     device: str
     together: int
     campaigns: Mapping[str, CampaignPlace]
+    gpu_share: float = 1.0
 
     def make_trainer(self, worker: str) -> "CampaignTrainers":
         """Load data and learner once; raises WorkerError where that, or reaching the store, cannot be done here."""
+        limit_gpu(self.gpu_share)
         stores = {campaign: place.opened() for campaign, place in self.campaigns.items()}
         learner = make_learner(self.learner, self.data, self.code, device=self.device, together=self.together)
         trainers = {

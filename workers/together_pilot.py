@@ -9,6 +9,9 @@ from typing import Final, Protocol, runtime_checkable
 SECONDS: Final = 4.0
 WORTH: Final = 0.95
 """A smaller K is taken where it reaches this share of the best rate."""
+CLOSE: Final = 0.6
+"""Sizes above this share of the best rate are timed again, in turn."""
+RISES: Final = 4 / 3
 LOST: Final = 0.8
 """Two sizes in a row below this share of the best end the pilot: larger ones were never seen to recover."""
 
@@ -31,6 +34,12 @@ class TogetherChoice:
         facts = json.loads(content)
         rates = {int(size): float(rate) for size, rate in facts["rates"].items()}
         return TogetherChoice(int(facts["together"]), rates)
+
+    @property
+    def still_rises(self) -> bool:
+        """Whether the rate was still rising by a third or more at the largest size tried."""
+        sizes = sorted(self.rates)
+        return len(sizes) > 1 and self.rates[sizes[-1]] > RISES * self.rates[sizes[-2]]
 
     def sentence(self) -> str:
         """For a person: how the sizes compare."""
@@ -64,7 +73,7 @@ def pilot(
     learner.pilot_seconds(1, 1)  # the first steps of a process wait for its libraries
     began = clock()
     each = learner.pilot_seconds(1, 1)
-    rates = {1: 1.0 / max(each, 1e-9)}
+    rates, tried = {1: 1.0 / max(each, 1e-9)}, dict[int, int]()
     for size in sizes:
         effort = _effort(size, each, seconds - (clock() - began))
         if effort is None or _is_lost(list(rates.values())):
@@ -72,6 +81,11 @@ def pilot(
         steps, repeats = effort
         each = min(learner.pilot_seconds(size, steps) for _ in range(repeats))
         rates[size] = 1.0 / max(each, 1e-9)
+        tried[size] = steps
+    for size in [size for size in tried if rates[size] >= CLOSE * max(rates.values())] * 3:
+        # what runs beside the pilot comes and goes: the best of a few rounds is compared
+        if clock() - began < seconds:
+            rates[size] = max(rates[size], 1.0 / max(learner.pilot_seconds(size, tried[size]), 1e-9))
     return TogetherChoice(chosen(rates), rates)
 
 

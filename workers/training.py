@@ -11,6 +11,7 @@ import numpy as np
 from workers.chunk_name import chunk_name
 from workers.chunk_store import ChunkStore
 from workers.chunk_work import ChunkFacts, Made, NonFiniteError, Work, WrongShapeError, work_of
+from workers.device import release_memory
 from workers.errors import StoreError
 from workers.learner import Learner
 from workers.out_of_memory import is_out_of_memory
@@ -109,6 +110,7 @@ class ChunkTrainer:
     def _halve(self, task: ChunkTask) -> None:
         self._most = self._together(task) // 2
         self._learner = self._learner.with_together(self._most)
+        release_memory()
 
     def _failure(
         self, task: ChunkTask, began: float, kind: FailureKind, reason: str, guilty: tuple[int, ...]

@@ -53,6 +53,8 @@ def command(job: Path, *, keep: bool) -> None:
     )
     if choice is not None and choice.sentence():
         click.echo(f"  rate of training steps against one at a time: {choice.sentence()}")
+        if choice.still_rises and loaded.workers.gpus >= 1:
+            click.echo("  the GPU is not filled: several workers may share it, workers: {gpus: 0.5}")
     for each in forecasts:
         _show(each)
     total = sum(each.stored_bytes for each in forecasts)

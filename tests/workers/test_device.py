@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workers.device import choose_device, device_memory, evaluation_rows, models_together
+from workers.device import choose_device, device_memory, evaluation_rows, models_together, usable_memory
 from workers.errors import DeviceError
 
 GIB = 2**30
@@ -67,3 +67,14 @@ def test_evaluation_goes_by_multiples_of_32_rows(floats):
     rows = evaluation_rows(instance_floats=floats, device="cpu")
     assert rows % 32 == 0
     assert 32 <= rows <= 512
+
+
+def test_k_follows_a_gpus_free_memory_within_the_workers_share():
+    whole = usable_memory(total=80 * GIB, free=79 * GIB, share=1.0)
+    quarter = usable_memory(total=80 * GIB, free=79 * GIB, share=0.25)
+    crowded = usable_memory(total=80 * GIB, free=3 * GIB, share=1.0)
+    assert (whole, quarter, crowded) == (79 * GIB, 20 * GIB, 3 * GIB)
+    sizes = [together(device="cuda", memory=memory, parameters=1_000_000) for memory in (whole, quarter, crowded)]
+    assert sizes[0] == 4 * sizes[1]
+    assert sizes[1] > sizes[2] > 1
+    assert together(device="cuda", memory=usable_memory(total=GIB, free=0, share=1.0)) == 1

@@ -11,6 +11,7 @@ from workers.learners.torch_batches import BatchBlock, BatchStream, batch_blocks
 from workers.learners.torch_data import gather
 from workers.learners.torch_dropout import step_keys
 from workers.learners.torch_functions import Augmentation, augmented
+from workers.learners.torch_graphs import RecordedStep
 from workers.learners.torch_optimizers import clip_gradients, flat_optimizer
 from workers.learners.torch_precision import computing
 from workers.learners.torch_setting import TrainingSetting
@@ -41,6 +42,9 @@ class GroupTraining:
         self._step = model.gradients(state.flat, state.fixed, self._gradients, rows=self._width)
         self._rates = self._all_rates()
         self._buffer: Tensor | None = None
+        on_gpu = setting.data.device.startswith("cuda")
+        self._records = setting.spec.cuda_graphs and on_gpu and setting.functions.augment is None
+        self._recorded: RecordedStep | None = None
         self._watch = ValidationWatch.of(setting, model, state, [stream.steps_per_epoch for stream in streams])
 
     @property
@@ -75,7 +79,7 @@ class GroupTraining:
         labels = torch.index_select(data.train_labels, 0, rows.view(-1)).view(rows.shape)
         keys = self._keys(block.start, count)
         for i in range(count):
-            self._backward(rows[i], labels[i], coefficients[i], [key[i] for key in keys])
+            self._gradients_of([rows[i], labels[i], coefficients[i]], [key[i] for key in keys])
             rates = self._rates if isinstance(self._rates, float) else self._rates[state.step]
             state.step += 1
             if self._setting.spec.clip_norm is not None:
@@ -86,6 +90,16 @@ class GroupTraining:
             self._keep_finished()
             if self._watch is not None and bool(state.done.all()):
                 return
+
+    def _gradients_of(self, batch: list[Tensor], keys: list[Tensor]) -> None:
+        """Gradients of a batch's rows, labels and coefficients, each [K, width], replayed where they are recorded."""
+        if not self._records:
+            rows, labels, coefficients = batch
+            self._backward(rows, labels, coefficients, keys)
+            return
+        if self._recorded is None:
+            self._recorded = RecordedStep(self._backward, batch, keys)
+        self._recorded(batch, keys)
 
     def _backward(self, rows: Tensor, labels: Tensor, coefficients: Tensor, keys: list[Tensor]) -> None:
         setting = self._setting

@@ -9,7 +9,7 @@ from torch import nn
 from estimators.arrays import BoolArray, Float32Array, IntArray, SeedArray
 from workers.checkpointing import GroupCheckpoints
 from workers.dataset import Dataset
-from workers.device import choose_device, device_memory, evaluation_rows, models_together
+from workers.device import choose_device, device_memory, evaluation_rows, free_memory, models_together
 from workers.errors import LearnerError
 from workers.keeping import Models
 from workers.learner import LearnerTraits, Losses
@@ -118,7 +118,7 @@ class TorchLearner:
             evaluation_rows=self._setting.evaluation_rows,
             n_evaluated=len(self._kept) * (self._data.n_test + self._spec.train_losses * self._data.n),
             device=self._device,
-            memory=device_memory(self._device),
+            memory=free_memory(self._device) if by_memory_alone else device_memory(self._device),
             by_memory_alone=by_memory_alone,
         )
 

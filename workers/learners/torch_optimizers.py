@@ -77,6 +77,9 @@ class FlatAdam:
     ) -> None:
         """Equals torch.optim.Adam's or AdamW's step."""
         spec = self.spec
+        if isinstance(rates, float):
+            self._fused(parameters, gradients, rates, moments, number)
+            return
         if spec.weight_decay and self.decoupled:
             parameters.mul_(1 - rates * spec.weight_decay)
         elif spec.weight_decay:
@@ -87,6 +90,28 @@ class FlatAdam:
         square.mul_(second).addcmul_(gradients, gradients, value=1 - second)
         scale = torch.sqrt(square, out=gradients).div_(math.sqrt(1 - second**number)).add_(spec.eps)
         _descend(parameters, torch.div(mean, scale, out=scale), rates, 1 / (1 - first**number))
+
+    def _fused(
+        self, parameters: Tensor, gradients: Tensor, rate: float, moments: tuple[Tensor, ...], number: int
+    ) -> None:
+        """The same in one pass over memory, where all models have one rate."""
+        step = torch.tensor(float(number), device=parameters.device)
+        update = torch._fused_adamw_ if self.decoupled else torch._fused_adam_
+        update(
+            [parameters],
+            [gradients],
+            [moments[0]],
+            [moments[1]],
+            [],
+            [step],
+            lr=rate,
+            beta1=self.spec.betas[0],
+            beta2=self.spec.betas[1],
+            weight_decay=self.spec.weight_decay,
+            eps=self.spec.eps,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 def _descend(parameters: Tensor, move: Tensor, rates: Tensor | float, factor: float) -> None:
