@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators.arrays import BoolArray, Float32Array, FloatArray, IntArray, SeedArray
+from workers.checkpointing import GroupCheckpoints, resuming
 from workers.errors import LearnerError
 from workers.keeping import ModelKeeper, Models, keeper_of
 from workers.learner import Learner, LearnerTraits, Losses
@@ -58,6 +59,10 @@ class GroupedLearner:
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K retrains on members [K, n] groups; train losses [K, n]."""
         return self._of_groups(self.rows.retrain(members[:, self.groups], seeds))
+
+    def resuming(self, checkpoints: GroupCheckpoints) -> "GroupedLearner":
+        """The same over the learner with checkpoints; raises LearnerError where that one cannot go on from any."""
+        return replace(self, rows=resuming(self.rows, checkpoints))
 
     def _of_groups(self, found: Losses) -> Losses:
         if found.train is None:

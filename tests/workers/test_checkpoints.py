@@ -11,18 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from learner_data import assert_same_bits, classification_data, seeds, subsets
+from learner_data import assert_same_bits, classification_data, regression_data, seeds, subsets
 from test_chunk_trainer import Memory, facts, task_of
 from torch import nn
 
 from workers.checkpointing import CheckpointPlace, GroupCheckpoints, Resumable, clear_campaign, resuming
 from workers.errors import LearnerError
+from workers.grouped import grouped_learner
 from workers.keeping import ModelKeeper
 from workers.learner_specs import (
     CheckpointSpec,
     FunctionSpec,
     LogisticRegressionSpec,
     OptimizerSpec,
+    RidgeSpec,
     ScheduleSpec,
     TorchSpec,
 )
@@ -220,6 +222,22 @@ def test_a_function_finds_its_folder_as_it_left_it(tmp_path):
     assert "taken away" in first.reason
     assert isinstance(ChunkTrainer(learner, store, own).train(task), Receipt)
     assert not [*tmp_path.iterdir()]
+
+
+def test_groups_as_players_go_on_too(tmp_path):
+    data = classification_data(n=60, n_test=20, groups=np.arange(60) // 3)
+    spec = TorchSpec(model="model.py:Net", epochs=4, batch_size=8, together=2, losses=("cross_entropy",))
+    learner = grouped_learner(TorchLearner(spec, data, Net), data.groups)
+    members = subsets(2, 20)
+    undisturbed = learner.retrain(members, seeds(2))
+    with pytest.raises(Stopped):
+        resuming(learner, Interrupting(tmp_path / "group", 1e-9)).retrain(members, seeds(2))
+    found = resuming(learner, GroupCheckpoints(tmp_path / "group", 1e9)).retrain(members, seeds(2))
+    assert_same_bits(found.test, undisturbed.test)
+    assert_same_bits(found.train, undisturbed.train)
+    linear = make_learner(RidgeSpec(), regression_data(groups=np.arange(60) // 3))
+    with pytest.raises(LearnerError, match=r"learner\.checkpoint.*RidgeLearner"):
+        resuming(linear, GroupCheckpoints(tmp_path, 1.0))
 
 
 def test_what_cannot_go_on_says_so(tmp_path):
