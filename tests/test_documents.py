@@ -105,7 +105,7 @@ def test_the_starter_job_loads_and_runs(tmp_path: Path, tracking_database: Path)
     load_job(job_file)
     tracking_database.rename(job_file.parent / tracking_database.name)
     with (tmp_path / "log").open("w", encoding="utf-8") as log:
-        result = run(small(job_file, job_file.parent, 4), screen=Screen(log))
+        result = run(small(job_file, job_file.parent, 12), screen=Screen(log))
     assert result.values("downsampling").values.shape == (500, 200)
     assert result.report is not None
 
@@ -145,7 +145,7 @@ def test_the_queries_of_the_stores_description_give_what_the_estimators_give(
     (block,) = blocks("docs/store.md", "python")
     names: dict[str, object] = {}
     exec(compile(block, "docs/store.md", "exec"), names)
-    np.testing.assert_allclose(names["influence"], result.values("banzhaf").values[17, 5], rtol=1e-6)
+    np.testing.assert_allclose(names["influence"], result.values("banzhaf_sample_reuse").values[17, 5], rtol=1e-6)
 
 
 def test_the_python_of_kept_models_runs_as_it_stands(
