@@ -7,6 +7,8 @@
   uncounted, and so does any chunk of a node that was taken away with notice.
 - A chunk over its time limit costs its worker, and counts a try of that chunk alone.
 - Failed writes are not the chunk's fault: everything pauses, then one chunk at a time tries the store.
+- When nothing is left to send, a chunk in flight for far longer than usual is copied to an idle worker: the first
+  of the two to be stored counts, a failure of one waits for the other.
 - Outcomes under tickets that are not in flight (late, double) change nothing: files in the store are whole and
   named by their content, so that storing twice is harmless.
 """
@@ -32,15 +34,17 @@ from orchestrator.driver.driver_state import (
 from orchestrator.driver.pool import Finished
 from workers.outcomes import Failure, Receipt
 
+LEAST_USUAL = 3
+"""Chunks stored before their time counts as usual."""
+
 Decided = tuple[State, tuple[Action, ...]]
 
 
 def decide(state: State, event: Event, *, policy: Policy, now: float) -> Decided:
     """The state after an event, and what to do about it."""
     match event:
-        case Sent(ticket, work):
-            waiting = tuple(other for other in state.waiting if other is not work)
-            return replace(state, waiting=waiting, in_flight={**state.in_flight, ticket: work}), ()
+        case Sent():
+            return _sent(state, event, now), ()
         case Finished():
             return _finished(state, event, policy, now)
         case Looked():
@@ -64,6 +68,31 @@ def may_begin(state: State, *, policy: Policy) -> bool:
     return len(state.waiting) < policy.most_waiting
 
 
+def straggler(state: State, *, policy: Policy, now: float) -> int | None:
+    """The ticket in flight longest, where it is due for a copy: unusually long, never failed, not copied yet."""
+    stored = state.counts.chunks_stored
+    if not policy.backup_after or stored < LEAST_USUAL or state.waiting:
+        return None
+    usual = state.chunk_seconds / stored
+    candidates = [
+        (work.sent, ticket)
+        for ticket, work in state.in_flight.items()
+        if not work.copied and not work.tries and now - work.sent > policy.backup_after * usual
+    ]
+    return min(candidates)[1] if candidates else None
+
+
+def _sent(state: State, event: Sent, now: float) -> State:
+    waiting = tuple(other for other in state.waiting if other is not event.work)
+    in_flight = {**state.in_flight, event.ticket: replace(event.work, sent=now)}
+    if event.copy_of is None:
+        return replace(state, waiting=waiting, in_flight=in_flight)
+    for ticket in (event.ticket, event.copy_of):
+        in_flight[ticket] = replace(in_flight[ticket], copied=True)
+    twins = {**state.twins, event.ticket: event.copy_of, event.copy_of: event.ticket}
+    return replace(_counted(state, backups=1), waiting=waiting, in_flight=in_flight, twins=twins)
+
+
 def _finished(state: State, event: Finished, policy: Policy, now: float) -> Decided:
     work = state.in_flight.get(event.ticket)
     if work is None:
@@ -72,19 +101,32 @@ def _finished(state: State, event: Finished, policy: Policy, now: float) -> Deci
     state = replace(
         state, in_flight=_without(state.in_flight, event.ticket), timed_out=state.timed_out - {event.ticket}
     )
+    twin = state.twins.get(event.ticket)
+    state = replace(state, twins={a: b for a, b in state.twins.items() if event.ticket not in {a, b}})
     if isinstance(event.outcome, Receipt):
-        return _stored(state, work, event.outcome)
-    if event.outcome.kind == "storage" and not event.worker_lost:
-        return _storage_failed(_back(state, work, now), event.outcome.reason, policy, now)
+        # a copy that is still on its way will come under a ticket that is not in flight any more
+        return _stored(replace(state, in_flight=_without(state.in_flight, twin)), work, event.outcome)
+    if twin in state.in_flight:
+        text = f"chunk {work.task.chunk} failed on {event.outcome.worker}; a copy of it is still on its way"
+        return state, (Say(text),)
+    return _failed(state, event, work, event.outcome, policy, now, timed_out=timed_out)
+
+
+def _failed(
+    state: State, event: Finished, work: Work, failure: Failure, policy: Policy, now: float, *, timed_out: bool
+) -> Decided:
+    if failure.kind == "storage" and not event.worker_lost:
+        return _storage_failed(_back(state, work, now), failure.reason, policy, now)
     if timed_out and event.worker_lost:
-        return _blamed(_counted(state, timeouts=1), work, _timeout(event.outcome, policy), policy, now)
+        return _blamed(_counted(state, timeouts=1), work, _timeout(failure, policy), policy, now)
     if event.worker_lost:
-        return _lost(state, event, work, event.outcome, policy, now)
-    return _blamed(state, work, event.outcome, policy, now)
+        return _lost(state, event, work, failure, policy, now)
+    return _blamed(state, work, failure, policy, now)
 
 
 def _stored(state: State, work: Work, receipt: Receipt) -> Decided:
     state = replace(state, losses_in_a_row=0, storage_failures=0, storage_since=None)
+    state = replace(state, chunk_seconds=state.chunk_seconds + receipt.seconds)
     return _counted(state, chunks_stored=1, rows_stored=receipt.rows), (Store(work.task, receipt),)
 
 
@@ -219,7 +261,7 @@ def _short(failure: Failure) -> str:
     return f"{failure.kind}: {lines[-1][:200] if lines else 'no reason given'}"
 
 
-def _without(in_flight: Mapping[int, Work], ticket: int) -> dict[int, Work]:
+def _without(in_flight: Mapping[int, Work], ticket: int | None) -> dict[int, Work]:
     return {other: work for other, work in in_flight.items() if other != ticket}
 
 

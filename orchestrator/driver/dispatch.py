@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 
-from orchestrator.driver.decide import decide, may_begin, may_send, next_waiting
+from orchestrator.driver.decide import decide, may_begin, may_send, next_waiting, straggler
 from orchestrator.driver.driver_state import (
     Action,
     Event,
@@ -96,10 +96,23 @@ class _Driver:
         while self._pool.free() > 0 and may_send(self.state, now=self._clock()):
             work = next_waiting(self.state, now=self._clock()) or self._fresh()
             if work is None:
+                self._back_up()
                 return
             ticket = self._pool.submit(work.task, avoid=work.avoid)
             self._phases.sent(self._clock())
             self.handle(Sent(ticket, work))
+
+    def _back_up(self) -> None:
+        """Copy a straggler to an idle worker, where all else is sent."""
+        ticket = None if self._ahead is not None else straggler(self.state, policy=self._policy, now=self._clock())
+        if ticket is None:
+            return
+        busy = {running.worker for running in self._pool.running()}
+        if not set(self._pool.workers()) - busy:
+            return
+        work = self.state.in_flight[ticket]
+        log.info("chunk %d: copied to an idle worker after %.1f s", work.task.chunk, self._clock() - work.sent)
+        self.handle(Sent(self._pool.submit(work.task, avoid=frozenset(busy)), work, copy_of=ticket))
 
     def _fresh(self) -> Work | None:
         if self._ahead is None or not may_begin(self.state, policy=self._policy):

@@ -25,6 +25,8 @@ class Policy:
     storage_patience: seconds of failed writes without one chunk stored, before giving up.
     workers_patience: seconds without any worker, before giving up. reminder: how often to say so.
     most_waiting: chunks set back, above which no fresh chunk is begun.
+    backup_after: a chunk in flight for so many times a chunk's usual seconds is copied to an idle worker, when nothing
+    else is left to send; 0 = never. A chunk that waits behind another takes twice the usual.
     grace: seconds that chunks in flight get to finish after a request to stop. look: seconds between two looks.
     """
 
@@ -38,18 +40,24 @@ class Policy:
     workers_patience: float = 600.0
     reminder: float = 30.0
     most_waiting: int = 1000
+    backup_after: float = 2.5
     grace: float = 30.0
     look: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A chunk and its history. tries: counted failures of exactly these rows; avoid: the workers they failed on."""
+    """A chunk and its history. tries: counted failures of exactly these rows; avoid: the workers they failed on.
+
+    sent: when it was handed out last. copied: a copy was sent too, once and never again.
+    """
 
     task: ChunkTask
     tries: int = 0
     avoid: frozenset[str] = frozenset()
     not_before: float = -math.inf
+    sent: float = math.inf
+    copied: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +106,11 @@ Action = Store | SetAside | Kill | Say | Stop
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Event: the pool took the work under a ticket."""
+    """Event: the pool took the work under a ticket. copy_of: the ticket whose chunk it is a copy of."""
 
     ticket: int
     work: Work
+    copy_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +137,7 @@ class State:
     """What the driver knows: as large as what waits and what is in flight, whatever was done before.
 
     timed_out: tickets whose worker was ended. unrecorded: failure rows the store would not take yet.
+    twins: tickets in flight with the same chunk. chunk_seconds: of workers, summed over chunks stored.
     storage_since, alone_since: when writes began to fail, when the last worker went. hold_until: nothing is sent
     before, and then one chunk at a time while writes fail.
     """
@@ -135,6 +145,8 @@ class State:
     waiting: tuple[Work, ...] = ()
     in_flight: Mapping[int, Work] = field(default_factory=dict)
     timed_out: frozenset[int] = frozenset()
+    twins: Mapping[int, int] = field(default_factory=dict)
+    chunk_seconds: float = 0.0
     unrecorded: tuple[SetAside, ...] = ()
     losses_in_a_row: int = 0
     last_loss: float = -math.inf

@@ -16,6 +16,7 @@ class Counts:
     retries: int = 0
     losses: int = 0
     timeouts: int = 0
+    backups: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def test_a_job_is_sent_watched_killed_resumed_by_its_name_and_stopped(tmp_path, 
     job.mkdir()
     (store / "apportion.db").write_bytes(template_database.read_bytes())
     uri = f"sqlite:///{store}/apportion.db"
-    (job / "data.py").write_text(CODE.replace("time.sleep(0.004)", "time.sleep(0.03)"), encoding="utf-8")
+    (job / "data.py").write_text(CODE.replace("time.sleep(0.004)", "time.sleep(0.1)"), encoding="utf-8")
     text = f"{JOB.format(address='local')}store: {{tracking_uri: '{uri}'}}\n"
     (job / "job.yaml").write_text(text, encoding="utf-8")
     with jobs_cluster(alone.parent / "counts") as (address, environment):

@@ -38,6 +38,7 @@ class Weather:
     outages: tuple = ()
     preempted: bool = False
     slow: float = 0.0
+    straggler: str = ""
 
 
 class Clock:
@@ -120,6 +121,7 @@ class SimulatedPool:
         _, task = worker.queue[0]
         worker.head_since = self.clock.now
         seconds = task.rows * 0.1 * (20.0 if self._rng.random() < self.weather.slow else 1.0)
+        seconds *= 10.0 if worker.name == self.weather.straggler else 1.0
         worker.verdict = self._verdict(task, worker.name)
         worker.head_ends = float("inf") if worker.verdict == "hang" else self.clock.now + seconds
 
@@ -151,7 +153,8 @@ class SimulatedPool:
             if self._rng.random() < self.weather.death_after_store:
                 self._die(worker, preempted=False)
             else:
-                self._answer(worker, Receipt(task.chunk, f"{ticket}", "", task.rows, 1, 0.1, worker.name, "sim"))
+                took = self.clock.now - worker.head_since
+                self._answer(worker, Receipt(task.chunk, f"{ticket}", "", task.rows, 1, took, worker.name, "sim"))
         else:
             self._answer(worker, verdict)
 

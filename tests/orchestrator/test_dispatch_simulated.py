@@ -86,6 +86,29 @@ def test_without_faults_each_chunk_is_sent_once():
     assert summary.counts.retries == 0
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_last_chunks_of_a_worker_ten_times_slower_are_copied_to_idle_ones(seed):
+    _, _, _, without = run(Weather(), chunks=40, workers=4, seed=seed)
+    summary, ledger, _, clock = run(Weather(straggler="w1"), chunks=40, workers=4, seed=seed)
+    _, _, _, uncopied = run(
+        Weather(straggler="w1"), chunks=40, workers=4, seed=seed, policy=Policy(time_limit=60.0, backup_after=0.0)
+    )
+    assert clock.now <= 1.5 * without.now
+    assert uncopied.now > 1.5 * without.now
+    assert summary.counts.backups >= 1
+    assert summary.counts.chunks_stored == 40
+    assert set(ledger.stored_rows.values()) == {1}
+    assert len(ledger.stored_rows) == 320
+
+
+def test_a_chunk_that_hangs_is_copied_once_and_blamed_once():
+    summary, ledger, _, _ = run(Weather(faults={317: "hang"}), chunks=40, workers=4)
+    assert summary.counts.backups <= 1
+    assert ledger.failures[317][0].kind == "timeout"
+    assert ledger.failures[317][1] <= 2 * math.ceil(math.log2(8)) + 3
+    assert len(ledger.stored_rows) == 319
+
+
 def test_rows_that_the_worker_names_are_set_alone_at_once():
     _, _, pool, _ = run(Weather(faults={3: "non_finite", 5: "non_finite"}), chunks=1, rows=64)
     assert sorted(task.rows for task in pool.submitted) == [1, 1, 62, 64]
