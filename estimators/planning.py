@@ -24,11 +24,18 @@ from estimators.retrains import Retrains
 
 @dataclass(frozen=True, slots=True)
 class PredictedErrors:
-    """Mean standard errors in the loss's unit: of pairs (instance, test), and of data values; NaN = not known."""
+    """Mean standard errors in the loss's unit: of pairs (instance, test), and of data values; NaN = not known.
+
+    learning: the estimator still gained from further rows at the pilot's end, so that the prediction is a rough one.
+    """
 
     per_pair: float
     per_instance: float
+    learning: bool = False
 
+
+LEARNING = 0.6
+"""A power of the error's fall above which an estimator still learns."""
 
 Maker = Callable[[], Aggregator[Any, Any]]
 
@@ -48,7 +55,8 @@ def predicted_errors(make: Maker, plain: Maker | None, pilot: Retrains, *, budge
     falls = [np.log(_errors_of(each, first)) - np.log(_errors_of(each, pilot)) for each in (make, plain)]
     faster = (falls[0] - falls[1]) / np.log(seen / before)
     powers = np.clip(0.5 + np.where(np.isfinite(faster), faster, 0.0), 0.5, 1.0)
-    return PredictedErrors(*(whole * (seen / budget) ** powers).tolist())
+    pair, instance = (whole * (seen / budget) ** powers).tolist()
+    return PredictedErrors(pair, instance, learning=bool(powers.max() > LEARNING))
 
 
 def _errors_of(make: Maker, rows: Retrains) -> FloatArray:

@@ -23,6 +23,7 @@ class ExpectedError:
     per_pair: the mean over pairs (instance, test instance). per_instance: of a data value (the mean test loss), or of
     a value that is one number an instance. unvaried: share of instances whose loss was the same in all of the pilot,
     frequent with zero-one losses: what varies too rarely for the pilot to see is missing from the prediction.
+    learning: the estimator still gained from further rows at the pilot's end.
     """
 
     value: str
@@ -30,6 +31,7 @@ class ExpectedError:
     per_pair: float
     per_instance: float
     unvaried: float = 0.0
+    learning: bool = False
 
 
 def expected_errors(
@@ -48,7 +50,7 @@ def expected_errors(
             rows = joined(list(view.retrains(0, pilot, with_train=method.needs_train_losses)))
             found = _expected(view, method, design, rows, draws=draws)
             unvaried = float(np.mean(_deviation(_own(rows, method)) == 0.0))
-            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried)
+            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried, found.learning)
 
 
 def _own(rows: Retrains, method: ValueMethod) -> AnyArray:

@@ -11,16 +11,21 @@ from orchestrator.preparation import prepare
 from orchestrator.progress import Screen
 from orchestrator.results import open_result
 
+ROWS_A_COEFFICIENT = 6
+
 
 def keep_pilot(job: Job, screen: Screen) -> None:
-    """Carry out the first 32 draws or 2 units of each campaign of random draws; what is stored is not trained again.
+    """Carry out the first draws of each campaign of random draws; what is stored is not trained again.
 
-    Raises as `run`, JobError where no campaign draws at random.
+    At least 32 and 2 units; 6 n, where that is no more than a quarter of the budget: estimators that fit the losses to
+    members show what they will reach once there are several rows a coefficient. Raises as `run`, JobError where no
+    campaign draws at random.
     """
     specs = []
     for spec, campaign in zip(job.campaigns, prepare(job, screen.say).campaigns, strict=True):
         design = campaign.design
-        units = max(2, -(-PILOT_DRAWS // design.unit_rows), -(-design.least_draws // design.unit_rows))
+        count = max(PILOT_DRAWS, design.least_draws, min(ROWS_A_COEFFICIENT * design.n, campaign.draws // 4))
+        units = max(2, -(-count // design.unit_rows))
         if design.draw_count is None:
             specs.append(spec.model_copy(update={"retrains": min(campaign.draws, units * design.unit_rows)}))
     if not specs:

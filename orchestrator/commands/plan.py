@@ -9,6 +9,7 @@ import click
 
 from orchestrator.advice import advice
 from orchestrator.errors import ResourceMissing
+from orchestrator.expected_errors import ExpectedError
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from orchestrator.kept_pilot import keep_pilot, stored_campaigns
@@ -116,7 +117,15 @@ def _show(each: Forecast) -> None:
         rare = (
             "" if error.unvaried < RARE else f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
         )
-        click.echo(f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}{rare}")
+        click.echo(
+            f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}{rare}{rough}"
+        )
+
+
+def _doubt(error: ExpectedError) -> str:
+    if error.unvaried >= RARE:
+        return f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
+    return "  roughly: it still learns from further rows (--keep takes a longer pilot)" if error.learning else ""
 
 
 def _size(size: float) -> str:

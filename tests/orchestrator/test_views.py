@@ -46,22 +46,22 @@ def rows(campaign, loss="cross_entropy"):
 def test_a_value_on_a_function_and_an_average_is_the_value_of_the_losses_made_so(result):
     campaign, labels = result.campaigns[0], result.loaded.dataset.test_labels
     clipped = np.minimum(rows(campaign), 0.5)
-    each = result.values("banzhaf", of=OF)
+    each = result.values("banzhaf_sample_reuse", of=OF)
     np.testing.assert_allclose(each.values, by_hand(campaign, clipped), rtol=1e-9, atol=1e-12)
     assert each.loss == OF
-    by_class = result.values(f"banzhaf of {OF} over class")
+    by_class = result.values(f"banzhaf_sample_reuse of {OF} over class")
     means = np.stack([clipped[:, labels == code].mean(axis=1) for code in (0, 1)], axis=1)
     np.testing.assert_allclose(by_class.values, by_hand(campaign, means), rtol=1e-9, atol=1e-12)
     assert by_class.loss == f"{OF} over class"
     assert by_class.notes[0].startswith("columns are means over each class of tests: 0, 1")
-    groups = result.values("banzhaf", over="group")
+    groups = result.values("banzhaf_sample_reuse", over="group")
     means = np.stack([rows(campaign)[:, np.arange(10) % 3 == g].mean(axis=1) for g in range(3)], axis=1)
     np.testing.assert_allclose(groups.values, by_hand(campaign, means), rtol=1e-9, atol=1e-12)
 
 
 def test_two_losses_in_one_function(result):
     campaign = result.campaigns[0]
-    both = result.values("banzhaf", of="cross_entropy + 2 * zero_one")
+    both = result.values("banzhaf_sample_reuse", of="cross_entropy + 2 * zero_one")
     np.testing.assert_allclose(
         both.values, by_hand(campaign, rows(campaign) + 2 * rows(campaign, "zero_one")), rtol=1e-9, atol=1e-12
     )
