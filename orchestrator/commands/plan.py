@@ -114,12 +114,8 @@ def _show(each: Forecast) -> None:
     click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")
     click.echo(f"    {'value':<16} {'loss':<16} {'pair (i, test)':>16} {'instance':>12}")
     for error in each.errors:
-        rare = (
-            "" if error.unvaried < RARE else f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
-        )
-        click.echo(
-            f"    {error.value:<16} {error.loss:<16} {error.per_pair:>16.3g} {error.per_instance:>12.3g}{rare}{rough}"
-        )
+        figures = f"{error.per_pair:>16.3g} {error.per_instance:>12.3g}"
+        click.echo(f"    {error.value:<16} {error.loss:<16} {figures}{_doubt(error)}")
 
 
 def _doubt(error: ExpectedError) -> str:
