@@ -20,8 +20,13 @@ from workers.learner_specs import LearnerSpec
 from workers.user_code import CodeSnapshot
 from workers.user_code import fingerprint as code_fingerprint
 
-WITHOUT_EFFECT_ON_LOSSES = frozenset({"together", "device", "keep", "checkpoint", "cuda_graphs"})
-"""Options that move a loss by rounding at most: they belong to a row's numeric class, or say what is kept beside it."""
+WITHOUT_EFFECT_ON_LOSSES = frozenset(
+    {"together", "device", "keep", "checkpoint", "cuda_graphs", "losses", "train_losses"}
+)
+"""Options that move a loss by rounding at most: they belong to a row's numeric class, or say what is kept beside it.
+
+Which losses are kept, and on what, changes none of them: a row that lacks one is trained again (`holding`).
+"""
 
 ADDED_LATER: Final = frozenset(
     {
@@ -64,9 +69,8 @@ _WORDS = {
 def fingerprints(loaded: LoadedData, learner: LearnerSpec, code: CodeSnapshot | None) -> Fingerprints:
     """The four hashes (32 hex digits each) of a job's data, learner and code."""
     data = loaded.dataset
-    train_facts = [data.task, list(data.classes), list(data.feature_names), data.weights is not None]
     return Fingerprints(
-        train=_of_set(loaded.train_identities, data.train_features, [*train_facts, _groups(data)]),
+        train=_of_set(loaded.train_identities, data.train_features, _train_facts(data)),
         test=_of_set(loaded.test_identities, data.test_features, []),
         learner=_hash(
             json.dumps([learner_facts(learner), EMPTY_SUBSET[learner.kind]], sort_keys=True).encode(),
@@ -82,6 +86,16 @@ def _validation(data: Dataset, learner: LearnerSpec) -> list[bytes]:
     if features is None or labels is None or getattr(learner, "early_stopping", None) is None:
         return []
     return [features.tobytes(), labels.tobytes()]
+
+
+def train_kind(loaded: LoadedData) -> str:
+    """A hash (32 hex digits) of what versions of one training set have in common: all but which instances it holds."""
+    data = loaded.dataset
+    return _of_set(np.zeros((0, 16), dtype=np.uint8), data.train_features, _train_facts(data))
+
+
+def _train_facts(data: Dataset) -> list[object]:
+    return [data.task, list(data.classes), list(data.feature_names), data.weights is not None, _groups(data)]
 
 
 def learner_facts(learner: LearnerSpec) -> dict[str, str | int | float | bool | None]:

@@ -19,6 +19,7 @@ from estimators.designs.protocol import DRAWS_PER_BLOCK, Design
 from estimators.designs.walk import Walk
 from estimators.seeding import retrain_seeds
 from estimators.subsets import identity_order, pack, subset_keys
+from workers.errors import ChunkError
 from workers.outcomes import ChunkTask, walk_task
 from workers.walking import walk_keys
 
@@ -41,6 +42,7 @@ class PlanFacts:
 
     together: K. chunk_rows: plan positions a chunk. end_replicates: retrains of D. losses: names kept, the first
     is the default. train_losses: kept on the training instances too. deterministic: losses do not depend on seeds.
+    pool: the file of an earlier version's draws that the design goes on from; before: that version of the training set.
     """
 
     campaign: str
@@ -56,16 +58,25 @@ class PlanFacts:
     train_losses: bool
     deterministic: bool
     format_version: int = 1
+    pool: str = ""
+    before: str = ""
 
     def encode(self) -> bytes:
         """The facts as JSON, the same bytes for the same facts."""
         facts = {**asdict(self), "parameters": self.parameters.given()}
+        if not self.pool:
+            del facts["pool"], facts["before"]
         return json.dumps(facts, sort_keys=True, indent=1).encode()
 
     @staticmethod
     def decode(content: bytes) -> "PlanFacts":
-        """The facts read back; unknown keys mean a newer format and raise TypeError."""
-        facts = json.loads(content)
+        """The facts read back; unknown keys mean a newer format and raise TypeError, damage raises ChunkError."""
+        try:
+            facts = json.loads(content)
+        except ValueError as error:
+            raise ChunkError(
+                f"{PLAN_FILE} is damaged: set it aside with `apportion verify JOB --repair`, then go on with `resume`"
+            ) from error
         parameters = Parameters.read(facts["parameters"])
         return PlanFacts(**{**facts, "losses": tuple(facts["losses"]), "parameters": parameters})
 

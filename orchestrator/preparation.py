@@ -62,12 +62,13 @@ def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
     for note in notes:
         say(f"note: {note}")
     code = user_code(job)
-    campaigns = tuple(_planned(job, spec, loaded) for spec in job.campaigns)
+    prints = fingerprints(loaded, job.learner, code)
+    campaigns = tuple(_planned(job, spec, loaded, prints) for spec in job.campaigns)
     return Prepared(
         job=job,
         loaded=loaded,
         code=code,
-        fingerprints=fingerprints(loaded, job.learner, code),
+        fingerprints=prints,
         campaigns=campaigns,
         values=values_of(job, [each.design for each in campaigns]),
     )
@@ -92,13 +93,14 @@ def smoke(prepared: Prepared, *, together: int | None = None) -> SmokeReport:
     return smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
 
 
-def _planned(job: Job, spec: CampaignSpec, loaded: LoadedData) -> PlannedCampaign:
+def _planned(job: Job, spec: CampaignSpec, loaded: LoadedData, prints: Fingerprints) -> PlannedCampaign:
     n, seed = loaded.dataset.n, job.seed if spec.seed is None else spec.seed
     parameters = design_parameters(spec, loaded.material)
     design = design_made(spec.design, parameters, n=n, seed=seed, material=loaded.material)
     given = parameters.given()
     first = [given.pop(name, None) for name in ("size", "fraction", "probability")]
-    identity = json.dumps([spec.design, *first, seed, n, *([given] if given else [])], sort_keys=True)
+    more = [*([given] if given else []), *_kept(job), *([prints.train] if job.data.versions else [])]
+    identity = json.dumps([spec.design, *first, seed, n, *more], sort_keys=True)
     digest = hashlib.blake2b(identity.encode(), digest_size=4).hexdigest()
     return PlannedCampaign(
         id=f"{spec.design}-{digest}",
@@ -109,6 +111,14 @@ def _planned(job: Job, spec: CampaignSpec, loaded: LoadedData) -> PlannedCampaig
         seed=seed,
         draws=_draws(spec, design),
     )
+
+
+def _kept(job: Job) -> list[object]:
+    """What a learner is told to keep, where it is told: campaigns that keep other losses have plans of their own."""
+    learner = job.learner
+    if isinstance(learner, FunctionSpec) or (not learner.losses and learner.train_losses):
+        return []
+    return [sorted(learner.losses), learner.train_losses]
 
 
 def _draws(spec: CampaignSpec, design: Design) -> int:

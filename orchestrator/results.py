@@ -1,5 +1,7 @@
 """A job's results, read from its store: after a run, while one runs elsewhere, or years later."""
 
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,14 +18,18 @@ from orchestrator.preparation import Prepared, prepare
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.manifest import MANIFEST_TAG
+from orchestrator.store.moved_rows import Moved
 from orchestrator.store.read_cache import cached_rows
 from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
+from orchestrator.versions import DRAWS_TAG as DRAWS_TAG  # noqa: PLC0414 - others take it from here
+from orchestrator.versions import continued, moved_rows, refuse_other_data
+from orchestrator.wanted_losses import Keeps, holding, plan_of
 from workers.chunk_types import Fingerprints
+from workers.errors import ChunkError
 from workers.stores import open_chunk_store
 
-DRAWS_TAG = "apportion.draws"
 RETRAINS_TAG = "apportion.retrains"
 """Different retrains planned: the draws without those drawn twice, and the ends."""
 
@@ -171,10 +177,21 @@ def stored_job(job: Job) -> StoredJob:
     if parent is None or parent.fingerprints is None:
         raise no_results(job)
     prepared = prepare(job, _quiet)
-    refuse_other(parent.fingerprints, prepared.fingerprints)
-    runs = tracker.campaign_runs()
-    store = loss_store(prepared.loaded, parent.fingerprints, runs)
+    refuse_other_data(parent, prepared)
+    runs, wanted = tracker.campaign_runs(), {campaign.id for campaign in prepared.campaigns}
+    known = _readable_plans(run for run in runs if run.campaign_id in wanted)
+    store = loss_store(prepared.loaded, prepared.fingerprints, runs, plans=known, moved=moved_rows(prepared, runs))
     return StoredJob(prepared, tracker, parent, tuple(runs), store)
+
+
+def _readable_plans(runs: Iterable[CampaignRun]) -> dict[str, PlanFacts]:
+    """The plans of campaigns that have one; a damaged one is refused by whoever needs it, and named by `verify`."""
+    found = {}
+    for run in runs:
+        with suppress(ChunkError):
+            if (plan := plan_of(run)) is not None:
+                found[run.campaign_id] = plan
+    return found
 
 
 def open_tracker(job: Job) -> Tracker:
@@ -197,15 +214,38 @@ def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
         raise StoreRefused(explain_difference(stored, now))
 
 
-def loss_store(loaded: LoadedData, fingerprints: Fingerprints, runs: list[CampaignRun]) -> LossStore:
-    """The rows of all campaigns of a job."""
+def loss_store_keeping(
+    prepared: Prepared, runs: list[CampaignRun], keeps: Keeps, moved: Mapping[str, Moved]
+) -> LossStore:
+    """The rows that hold what a learner keeps, for a look before its plans are made."""
+    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+    data = prepared.loaded.dataset
+    accept = holding([keeps], moved)
+    return LossStore(stores, prepared.fingerprints, n=data.n, n_test=data.n_test, accept=accept, moved=moved)
+
+
+def loss_store(
+    loaded: LoadedData,
+    fingerprints: Fingerprints,
+    runs: list[CampaignRun],
+    *,
+    plans: Mapping[str, PlanFacts] | None = None,
+    moved: Mapping[str, Moved] | None = None,
+) -> LossStore:
+    """The rows of all campaigns of a job.
+
+    plans: of the campaigns whose losses every row has to hold, by id. moved: other versions of the training set.
+    """
+    plans, moved = plans or {}, moved or {}
     stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
     walking = {run.campaign_id: stores[run.campaign_id] for run in runs if run.parameters.get("design") == "walk"}
-    manifests = {run.campaign_id: run.tags.get(MANIFEST_TAG, "") for run in runs}
-    n, n_test = loaded.dataset.n, loaded.dataset.n_test
+    manifests = {run.campaign_id: run.tags.get(MANIFEST_TAG, "") for run in runs if run.campaign_id in plans}
+    n, n_test, accept = loaded.dataset.n, loaded.dataset.n_test, holding(plans.values(), moved)
     if walking:
-        return WalkingStore(stores, fingerprints, walking=walking, n=n, n_test=n_test, manifests=manifests)
-    return LossStore(stores, fingerprints, n=n, n_test=n_test, manifests=manifests)
+        return WalkingStore(
+            stores, fingerprints, walking=walking, n=n, n_test=n_test, manifests=manifests, accept=accept, moved=moved
+        )
+    return LossStore(stores, fingerprints, n=n, n_test=n_test, manifests=manifests, accept=accept, moved=moved)
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:
@@ -217,7 +257,8 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
     if PLAN_FILE not in chunks.names():
         raise _nothing_yet(run)
     facts, asked = PlanFacts.decode(chunks.get(PLAN_FILE)), int(run.tags.get(DRAWS_TAG, "0"))
-    plan = Plan(facts, facts.design_of(loaded.material), loaded.train_identities, asked)
+    design = continued(facts, facts.design_of(loaded.material), chunks, loaded)
+    plan = Plan(facts, design, loaded.train_identities, asked)
     campaign = Campaign(
         name=run.name,
         plan=plan,

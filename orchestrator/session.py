@@ -11,12 +11,13 @@ from orchestrator.campaign import Campaign
 from orchestrator.checkpoints import checkpoint_place
 from orchestrator.data.axes import axes_of
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
+from orchestrator.fingerprint import train_kind
 from orchestrator.jobs.job_text import replayable
 from orchestrator.launching.parcel import KEPT, parcel_here
 from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates, rows_of_walks
 from orchestrator.preparation import PlannedCampaign, Prepared
-from orchestrator.results import DRAWS_TAG, loss_store, refuse_other
+from orchestrator.results import DRAWS_TAG, loss_store
 from orchestrator.store.compaction import write_manifest
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.manifest import MANIFEST_TAG
@@ -27,6 +28,7 @@ from orchestrator.tracking.lease import Lease
 from orchestrator.tracking.provenance import git_commit, versions
 from orchestrator.tracking.run_texts import Value
 from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
+from orchestrator.versions import KIND_TAG, VERSION_TAG, continued, moved_rows, pool_for, refuse_other_data, with_pool
 from workers.chunk_store import ChunkStore
 from workers.identity_file import Role, encode_identities, identities_name
 from workers.smoke import SmokeReport
@@ -92,12 +94,13 @@ def open_session(
     """
     with tracker.lease() as lease:
         known = tracker.find_job_run()
-        if known is not None and known.fingerprints is not None:
-            refuse_other(known.fingerprints, prepared.fingerprints)
+        if known is not None:
+            refuse_other_data(known, prepared)
+        first = prepared.fingerprints if known is None else known.fingerprints or prepared.fingerprints
         parent = tracker.job_run(
-            fingerprints=prepared.fingerprints,
+            fingerprints=first,
             parameters=job_parameters(prepared),
-            tags=_tags(prepared),
+            tags=_tags(prepared) | {KIND_TAG: train_kind(prepared.loaded)},
             inputs=_inputs(prepared),
             description=job_description(prepared),
         )
@@ -109,11 +112,17 @@ def open_session(
         journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
         try:
             runs = [_campaign_run(prepared, tracker, parent, each) for each in prepared.campaigns]
-            store = loss_store(prepared.loaded, prepared.fingerprints, tracker.campaign_runs())
+            everyone = tracker.campaign_runs()
+            plans = {
+                each.id: _plan(prepared, each, run, everyone, report, workers)
+                for each, run in zip(prepared.campaigns, runs, strict=True)
+            }
+            moved = moved_rows(prepared, everyone)
+            store = loss_store(prepared.loaded, prepared.fingerprints, everyone, plans=plans, moved=moved)
             store.refresh(listing=True)
             _list_again(tracker, runs)
             campaigns = tuple(
-                _open(prepared, each, run, store, report, workers)
+                _open(prepared, each, run, store, plans[each.id])
                 for each, run in zip(prepared.campaigns, runs, strict=True)
             )
             yield Session(prepared, tracker, lease, parent, journal, store, campaigns)
@@ -156,7 +165,7 @@ def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned:
         name=planned.name,
         parent=parent,
         parameters=campaign_parameters(prepared, planned),
-        tags={**_tags(prepared), DRAWS_TAG: planned.draws},
+        tags={**_tags(prepared), DRAWS_TAG: planned.draws, VERSION_TAG: prepared.fingerprints.train},
         inputs=_inputs(prepared),
         description=campaign_description(prepared, planned),
     )
@@ -164,24 +173,37 @@ def _campaign_run(prepared: Prepared, tracker: Tracker, parent: JobRun, planned:
     return run
 
 
-def _open(
+def _plan(
     prepared: Prepared,
     planned: PlannedCampaign,
     run: CampaignRun,
-    store: LossStore,
+    runs: list[CampaignRun],
     report: Callable[[], SmokeReport],
     workers: int,
-) -> OpenCampaign:
+) -> PlanFacts:
+    """The plan that stands beside the chunks, decided and put there where there is none."""
     chunks = open_chunk_store(run.chunks_address)
     if PLAN_FILE in chunks.names():
-        facts = PlanFacts.decode(chunks.get(PLAN_FILE))
-    else:
-        facts = _decided(prepared, planned, report(), workers)
-        _put_identities(prepared, chunks)
-        chunks.put(PLAN_FILE, facts.encode())
+        return PlanFacts.decode(chunks.get(PLAN_FILE))
+    facts = _decided(prepared, planned, report(), workers)
+    _put_identities(prepared, chunks)
+    pool = pool_for(prepared, planned, runs)
+    if pool is not None:
+        chunks.put(*pool.encode())
+        chunks.put(identities_name("train", pool.version), pool.identities_file())
+        facts = with_pool(facts, pool, prepared.fingerprints.train)
+    chunks.put(PLAN_FILE, facts.encode())
+    return facts
+
+
+def _open(
+    prepared: Prepared, planned: PlannedCampaign, run: CampaignRun, store: LossStore, facts: PlanFacts
+) -> OpenCampaign:
+    chunks, loaded = open_chunk_store(run.chunks_address), prepared.loaded
+    design = continued(facts, facts.design_of(loaded.material), chunks, loaded) if facts.pool else planned.design
     campaign = Campaign(
         name=planned.name,
-        plan=Plan(facts, planned.design, prepared.loaded.train_identities, planned.draws),
+        plan=Plan(facts, design, loaded.train_identities, planned.draws),
         store=store,
         losses=facts.losses,
         deterministic=facts.deterministic,

@@ -15,6 +15,9 @@ from orchestrator import Job, arrays_data, load_job, run
 from orchestrator.cli import COMMANDS, cli
 from orchestrator.preparation import user_code
 from orchestrator.progress import Screen
+from orchestrator.query.engine import Limits, answer
+from orchestrator.query.views import views_of
+from orchestrator.results import open_stored
 from orchestrator.starter import write_starter
 
 ROOT = Path(__file__).parents[1]
@@ -165,3 +168,42 @@ def test_the_python_of_kept_models_runs_as_it_stands(
         exec(compile(block, "docs/kept_models.md", "exec"), names)
     assert names["influence"].values.shape == (40, 5)
     assert capsys.readouterr().out.count("coefficients") == 3
+
+
+def test_the_questions_of_the_query_document_are_answered_and_right(
+    tmp_path: Path, tracking_database: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = cancer()
+    job = Job(
+        name="asked",
+        data=arrays_data(data.X, data.y, data.X_test, data.y_test),
+        learner={"kind": "logistic_regression", "c": 0.1},
+        campaigns=[{"design": "bernoulli", "probability": 0.5, "retrains": 60}],
+        cluster={"address": "in_process"},
+        folder=tracking_database.parent,
+    )
+    with (tmp_path / "log").open("w", encoding="utf-8") as log:
+        result = run(job, screen=Screen(log))
+    stored = next(result.campaigns[0].retrains("cross_entropy", 0, 60))
+    ends = result.campaigns[0].ends("cross_entropy")
+    views = views_of(open_stored(job), [].append)
+    answers = []
+    for statement in blocks("docs/query.md", "sql"):
+        with answer(statement, views, Limits()) as reader:
+            answers.append(reader.read_all().to_pandas())
+    by_size, mean, worst, wrong, harmful = answers
+    assert by_size["subsets"].sum() == 62
+    chosen = stored.members[:, 17] & ~stored.members[:, 3]
+    assert mean["mean_loss"][0] == pytest.approx(stored.losses[chosen, 5].mean(dtype=np.float64), rel=1e-6)
+    everything = np.concatenate([stored.losses[:, 5], ends.full[:, 5], ends.empty[5:6]])
+    np.testing.assert_allclose(worst["loss"], np.sort(everything)[::-1][:10], rtol=1e-6)
+    assert list(wrong["wrong"]) == sorted(wrong["wrong"], reverse=True)
+    lowest = np.sort(result.values("banzhaf").data_values().values)[:10]
+    np.testing.assert_allclose(harmful["influence"], lowest)
+
+    (block,) = blocks("docs/query.md", "python")
+    names: dict[str, object] = {"job": job}
+    exec(compile(block, "docs/query.md", "exec"), names)
+    assert names["evidence"].difference == pytest.approx(result.values("banzhaf").values[17, 5], rel=1e-6)
+    assert len(names["means"]) == 12
+    assert capsys.readouterr().out

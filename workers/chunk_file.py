@@ -149,6 +149,7 @@ def decode_losses(content: bytes, loss: str, *, name: str, with_train: bool = Fa
             losses=arrays[0],
             train_losses=arrays[1] if with_train else None,
             failed=failed,
+            train_version=header.fingerprints.train,
         )
 
 

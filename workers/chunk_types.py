@@ -116,9 +116,11 @@ class LossRows:
 
     members: [rows, ceil(n/8)] packed. losses: [rows, n_test] float32, NaN where `failed` [rows]; train_losses:
     the same on the training instances, [rows, n], where asked for.
+    train_version: which training set `members` bits and train losses refer to.
     """
 
     members: ByteArray
     losses: Float32Array
     train_losses: Float32Array | None
     failed: BoolArray
+    train_version: str = ""

@@ -17,6 +17,7 @@ from orchestrator.pilot import Forecast, forecast
 from orchestrator.placement import workers_that_fit
 from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen, duration
+from orchestrator.reuse import reuse
 from orchestrator.spending import Spending, amount_words
 from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.client import prepare_environment
@@ -56,8 +57,11 @@ def command(job: Path, *, keep: bool) -> None:
         click.echo(f"  rate of training steps against one at a time: {choice.sentence()}")
         if choice.still_rises and loaded.workers.gpus >= 1:
             click.echo("  the GPU is not filled: several workers may share it, workers: {gpus: 0.5}")
+    already = reuse(prepared, report)
     for each in forecasts:
         _show(each)
+        if each.campaign.id in already and (sentence := already[each.campaign.id].sentence()):
+            click.echo(f"  {sentence}")
     total = sum(each.stored_bytes for each in forecasts)
     free = shutil.disk_usage(loaded.folder).free
     time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"

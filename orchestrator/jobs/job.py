@@ -54,6 +54,7 @@ class DataSpec(_Section):
     image_shape: how to draw a feature row in the report. overlap: "refuse" test instances that are also
     training instances. memory_map: features stay in their file and are read by the page; "auto" where they are more
     than a quarter of the free memory and their file permits it (`.npy` in a folder, or an `.npz` of numpy.savez).
+    training instances. versions: go on with a changed training set: rows without the changed instances stay valid.
     arguments: of the function. `orchestrator.arrays_data(...)` makes one from arrays in memory.
     """
 
@@ -69,6 +70,7 @@ class DataSpec(_Section):
     image_shape: tuple[int, ...] | None = None
     overlap: Literal["refuse", "allow"] = "refuse"
     memory_map: Literal["auto", "always", "never"] = "auto"
+    versions: bool = False
     arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     arrays: InstanceOf[RawData] | None = Field(default=None, exclude=True, repr=False)
 

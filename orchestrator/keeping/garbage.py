@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from estimators.errors import EstimatorError
 from orchestrator.errors import StoreRefused
-from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, RowId
-from orchestrator.results import DRAWS_TAG, StoredJob
+from orchestrator.plan import PLAN_FILE, PlanFacts, RowId
+from orchestrator.results import StoredJob
 from orchestrator.store.compaction import rows_that_count
 from orchestrator.store.manifest import MANIFEST_TAG, is_manifest
 from orchestrator.store.row_names import FileId
 from orchestrator.tracking.artifacts import CHUNKS, LocalArtifacts
 from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.versions import stored_plan
 from workers.chunk_name import parse_name
 from workers.chunk_store import ChunkStore, Tidying
 from workers.errors import ChunkError
@@ -115,10 +117,10 @@ def _planned(stored: StoredJob) -> set[RowId] | None:
         store = stored.store.chunks.stores[run.campaign_id]
         if PLAN_FILE not in store.names():
             return None
-        facts, draws = PlanFacts.decode(store.get(PLAN_FILE)), int(run.tags.get(DRAWS_TAG, "0"))
-        if facts.n != stored.loaded.dataset.n:
+        try:
+            plan = stored_plan(stored.prepared, run, PlanFacts.decode(store.get(PLAN_FILE)))
+        except EstimatorError:
             return None
-        plan = Plan(facts, facts.design_of(stored.loaded.material), stored.loaded.train_identities, draws)
         rows.update(plan.row_ids())
     return rows
 

@@ -5,9 +5,14 @@ What is damaged, foreign, of a newer format or of another data set is told by na
 
 import os
 from collections.abc import Callable, Container, Mapping
+from dataclasses import replace
 
+import numpy as np
+
+from estimators.arrays import BoolArray, ByteArray
 from orchestrator.errors import Problem
 from orchestrator.fingerprint import explain_difference
+from orchestrator.store.moved_rows import Moved
 from orchestrator.store.row_names import FileId
 from workers.chunk_file import decode, decode_keys, decode_losses
 from workers.chunk_name import parse_name
@@ -30,7 +35,8 @@ def any_header(header: ChunkHeader) -> bool:
 class ChunkFiles:
     """Files by campaign and name. stores: campaign id -> its chunk store; all of `fingerprints`, n and n_test.
 
-    kind: of chunks, by their names. accept: which of them count, by their headers; the others are left alone.
+    kind: of chunks, by their names. moved: how rows of other versions of the training set are read.
+    accept: which of them count, by their headers; the others are left alone.
     """
 
     def __init__(
@@ -42,7 +48,9 @@ class ChunkFiles:
         n_test: int,
         kind: str = "retrains",
         accept: Accept = any_header,
+        moved: Mapping[str, Moved] | None = None,
     ) -> None:
+        self._moved = dict(moved or {})
         self._kind, self._accept = kind, accept
         self.stores = dict(stores)
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
@@ -56,6 +64,11 @@ class ChunkFiles:
             for name in store.names()
             if parse_name(name, kind=self._kind) is not None
         }
+
+    @property
+    def has_other_versions(self) -> bool:
+        """Whether rows of other versions of the training set are read too."""
+        return bool(self._moved)
 
     def where(self, file: FileId) -> str:
         """A file's place, for people."""
@@ -79,8 +92,24 @@ class ChunkFiles:
         return decode(self._content(file), name=file.name)
 
     def losses(self, file: FileId, loss: str, *, with_train: bool) -> LossRows:
-        """One loss of a file's rows, its whole hash verified; raises ChunkError."""
-        return decode_losses(self._content(file), loss, name=file.name, with_train=with_train)
+        """One loss of a file's rows, its whole hash verified; raises ChunkError.
+
+        Members, and losses on training instances, are those of the store's own version of the training set.
+        """
+        found = decode_losses(self._content(file), loss, name=file.name, with_train=with_train)
+        moved = self._moved.get(found.train_version)
+        if moved is None:
+            return found
+        train = None if found.train_losses is None else moved.losses(found.train_losses)
+        return replace(found, members=moved.members(found.members), train_losses=train)
+
+    def members(self, chunk: Chunk) -> tuple[ByteArray, BoolArray]:
+        """A chunk's members in the store's own version, and which rows hold no instance that is gone from it."""
+        moved = self._moved.get(chunk.header.fingerprints.train)
+        if moved is None:
+            return chunk.rows.members, np.ones(len(chunk.rows.keys), dtype=np.bool_)
+        members = moved.members(chunk.rows.members)
+        return members, np.bitwise_count(members).sum(axis=1, dtype=np.int64) == chunk.rows.sizes
 
     def problem(self, file: FileId, error: ChunkError) -> Problem:
         """What is wrong with a file, in three parts."""
@@ -96,11 +125,13 @@ class ChunkFiles:
         return decode_keys(content, name=file.name), len(content)
 
     def _foreign(self, header: ChunkHeader, where: str) -> list[Problem]:
-        difference = explain_difference(header.fingerprints, self.fingerprints)
+        moved = self._moved.get(header.fingerprints.train)
+        now = self.fingerprints if moved is None else replace(self.fingerprints, train=header.fingerprints.train)
+        difference = explain_difference(header.fingerprints, now)
         if difference:
             what, _, mend = difference.rpartition("\n")
             return [Problem(what or mend, where, mend if what else "")]
-        if (header.n, header.n_test) != (self.n, self.n_test):
+        if (header.n, header.n_test) != (self.n if moved is None else moved.n_then, self.n_test):
             what = f"n is {header.n}, n_test {header.n_test}; here they are {self.n}, {self.n_test}"
             return [Problem(what, where, MOVE_AWAY)]
         return []

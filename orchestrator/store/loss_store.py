@@ -24,6 +24,7 @@ from orchestrator.store.bounded_cache import BoundedCache
 from orchestrator.store.chunk_files import Accept, ChunkFiles, any_header
 from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files, store_facts
 from orchestrator.store.manifest import ManifestFacts, decode_manifest
+from orchestrator.store.moved_rows import Moved
 from orchestrator.store.row_index import Counting, FileFacts, FileId, Place, RowIndex
 from orchestrator.store.stored_rows import StoredRows
 from workers.chunk_store import ChunkStore
@@ -56,9 +57,10 @@ class LossStore:
         cache_bytes: int = CACHE_BYTES,
         kind: str = "retrains",
         accept: Accept = any_header,
+        moved: Mapping[str, Moved] | None = None,
     ) -> None:
         self.fingerprints, self.n, self.n_test = fingerprints, n, n_test
-        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, kind=kind, accept=accept)
+        self.chunks = ChunkFiles(stores, fingerprints, n=n, n_test=n_test, kind=kind, accept=accept, moved=moved)
         self._given_manifests = {campaign: name for campaign, name in (manifests or {}).items() if name}
         self._manifests = dict(self._given_manifests)
         self._taken = False

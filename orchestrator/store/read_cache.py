@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +108,7 @@ class _Builder:
         self._workers: dict[str, int] = {}
 
     def write(self, state: str) -> None:
-        rows, n, n_test = self._store.stored_rows(), self._store.n, self._store.n_test
+        rows, n, n_test = self._rows(), self._store.n, self._store.n_test
         losses = self._store.losses
         for name, dtype in row_dtypes().items():
             self._make(name, (rows, 16) if name == "keys" else (rows,), dtype)
@@ -135,6 +136,12 @@ class _Builder:
             arrays={name: (array.shape, array.dtype.str, checksum(array)) for name, array in self._arrays.items()},
         )
         (self._folder / FACTS).write_text(facts.encode(), encoding="utf-8")
+
+    def _rows(self) -> int:
+        """Rows that are written; where other versions of the training set are read too, they are counted first."""
+        if not self._store.chunks.has_other_versions:
+            return self._store.stored_rows()
+        return sum(int(keep.sum()) for _, keep in self._chunks())
 
     def _make(self, name: str, shape: tuple[int, ...], dtype: str) -> AnyArray:
         if 0 in shape:
@@ -176,4 +183,6 @@ class _Builder:
         for file in self._files:
             chunk = self._store.chunk(FileId(file.name, file.campaign))
             stored = np.array([reason is None for reason in failures_of(chunk.rows)], dtype=np.bool_)
-            yield chunk, self._store.counting(file, chunk.rows) & stored
+            members, whole = self._store.chunks.members(chunk)
+            here = replace(chunk, rows=replace(chunk.rows, members=members))
+            yield here, self._store.counting(file, chunk.rows) & stored & whole
