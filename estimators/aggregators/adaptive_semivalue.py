@@ -136,14 +136,14 @@ class AdaptiveSemivalue:
         return state
 
     def _with_block(self, state: AdaptiveState, block: KeptRows) -> AdaptiveState:
-        found = self._estimate(block)
-        units = block.unit_count
-        return replace(
-            state,
-            units=state.units + units,
-            values=_sum(state.values, units * found.values),
-            variances=_sum(state.variances, units**2 * found.variances),
-        )
+        found, units = self._estimate(block), block.unit_count
+        values, variances = found.values, found.variances
+        values *= units
+        variances *= units**2
+        if state.values is not None and state.variances is not None:  # into the arrays of this block: none are added
+            values += state.values
+            variances += state.variances
+        return replace(state, units=state.units + units, values=values, variances=variances)
 
     def _estimate(self, block: KeptRows) -> BlockEstimate:
         law = self.design.log_size_law()

@@ -7,6 +7,7 @@ squares lose no digits; the side without an instance follows by subtraction from
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import dgemm
 
 from estimators.aggregators.columns import column_blocks
 from estimators.aggregators.threads import one_blas_thread
@@ -38,29 +39,35 @@ def empty_sums(n: int, pivot: FloatArray) -> ContrastSums:
         pivot=pivot,
         rows=0,
         counts=np.zeros(n, dtype=np.int64),
-        sums=np.zeros((n, columns)),
-        squares=np.zeros((n, columns)),
+        sums=np.zeros((n, columns), order="F"),
+        squares=np.zeros((n, columns), order="F"),
         total=np.zeros(columns),
         total_squares=np.zeros(columns),
     )
 
 
 def add_rows(state: ContrastSums, members: BoolArray, losses: FloatArray) -> ContrastSums:
-    """The sums with further rows, members [K, n] and losses [K, c]: one matrix product for each 128 columns."""
+    """The sums with further rows, members [K, n] and losses [K, c]: two matrix products for each 128 columns."""
     state = moved(state, state.pivot) if state.lent else state
-    inside = members.astype(np.float64)
+    inside = members.astype(np.float64).T
     with one_blas_thread():
         for columns in column_blocks(len(state.pivot)):
-            x = losses[:, columns] - state.pivot[columns]
-            both = np.concatenate([x, x * x], axis=1)  # [K, 2 x 128]
-            product = inside.T @ both  # [n, 2 x 128]
-            state.sums[:, columns] += product[:, : x.shape[1]]
-            state.squares[:, columns] += product[:, x.shape[1] :]
+            x = np.asfortranarray(losses[:, columns] - state.pivot[columns])
+            add_product(state.sums[:, columns], inside, x)
             state.total[columns] += x.sum(axis=0)
-            state.total_squares[columns] += both[:, x.shape[1] :].sum(axis=0)
+            x *= x
+            add_product(state.squares[:, columns], inside, x)
+            state.total_squares[columns] += x.sum(axis=0)
     state.counts += members.sum(axis=0)
     state.rows += len(members)
     return state
+
+
+def add_product(sums: FloatArray, left: FloatArray, right: FloatArray) -> None:
+    """Sums [n, c] += left [n, K] right [K, c], in place without a temporary where sums is in Fortran order."""
+    found = dgemm(1.0, left, right, beta=1.0, c=sums, overwrite_c=1)
+    if not np.shares_memory(found, sums):
+        sums[...] = found
 
 
 def merged_sums(a: ContrastSums, b: ContrastSums) -> ContrastSums:
@@ -84,8 +91,8 @@ def moved(state: ContrastSums, pivot: FloatArray) -> ContrastSums:
         pivot=pivot,
         rows=state.rows,
         counts=state.counts.copy(),
-        sums=state.sums.copy() if same else state.sums + counts * shift,
-        squares=state.squares.copy() if same else state.squares + (2.0 * state.sums + counts * shift) * shift,
+        sums=state.sums.copy(order="K") if same else state.sums + counts * shift,
+        squares=state.squares.copy(order="K") if same else state.squares + (2.0 * state.sums + counts * shift) * shift,
         total=state.total + state.rows * shift,
         total_squares=state.total_squares + (2.0 * state.total + state.rows * shift) * shift,
     )
