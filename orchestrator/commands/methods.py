@@ -1,24 +1,35 @@
 """`apportion methods`: designs and values, with paper and cost."""
 
+from pathlib import Path
+
 import click
 
 from estimators.interactions.indices import INTERACTIONS
 from estimators.registry import DESIGNS, VALUES, value_method
+from orchestrator.jobs.job_file import load_job
+from orchestrator.results import open_result
 
 
 @click.command(name="methods")
 @click.argument("name", required=False)
-def command(name: str | None) -> None:
+@click.option(
+    "--job", type=click.Path(path_type=Path), help="A job: say of each value whether its store can answer it already."
+)
+def command(name: str | None, job: Path | None) -> None:
     """List designs and values, or show one value in full.
 
     Example: apportion methods banzhaf
     """
+    if job is not None:
+        _answers(job, [name] if name else list(VALUES))
+        return
     if name is not None:
         _show(name)
         return
     click.echo("Values (from the losses of retrains):")
     for method in VALUES.values():
-        click.echo(f"  {method.name:<16} {method.title}; from {', '.join(method.designs)}")
+        click.echo(f"  {method.name:<22} {method.title}; from {', '.join(method.designs)}")
+        click.echo(f"  {'':<22} {method.paper}; {method.equation}; cost: {method.cost}")
     click.echo("\nInteractions of pairs (apportion interactions JOB):")
     for index in INTERACTIONS.values():
         click.echo(f"  {index.name:<28} {index.title}; {index.paper}")
@@ -26,6 +37,21 @@ def command(name: str | None) -> None:
     for entry in DESIGNS.values():
         click.echo(f"  {entry.name:<16} {entry.title}")
     click.echo("\nNext: apportion methods banzhaf, or apportion plan JOB")
+
+
+def _answers(job: Path, names: list[str]) -> None:
+    """Of each value the campaigns that answer it now, or why none does and which design to run."""
+    result = open_result(load_job(job))
+    for name in names:
+        reasons = {campaign.name: campaign.why_not(name) for campaign in result.campaigns}
+        able = [campaign for campaign, reason in reasons.items() if not reason]
+        if able:
+            click.echo(f"  {name:<22} yes, from {', '.join(able)}")
+        else:
+            click.echo(
+                f"  {name:<22} no: {'; '.join(dict.fromkeys(reasons.values())) or 'no campaign has retrains yet'}"
+            )
+    click.echo(f"\nNext: apportion values {job} --value NAME")
 
 
 def _show(name: str) -> None:
@@ -41,6 +67,8 @@ def _show(name: str) -> None:
     }
     for key, text in rows.items():
         click.echo(f"{key:<8} {text}")
+    for option, taken in method.takes.items():
+        click.echo(f"option   {option}: {taken.meaning}, {taken.rule} (default {taken.default:g})")
     if method.needs_train_losses:
         click.echo("needs    losses on the training instances (`train_losses: true`)")
     click.echo(f"\nNext: put it under `values:` in the job file, then apportion values JOB --value {name}")
