@@ -14,6 +14,7 @@ from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
+from orchestrator.pooling import pooled
 from orchestrator.preparation import Prepared, prepare
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
@@ -29,6 +30,9 @@ from orchestrator.wanted_losses import Keeps, holding, plan_of
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
 from workers.stores import open_chunk_store
+
+POOLED = "pooled"
+"""In place of a campaign's name: all whose designs have a law of sizes."""
 
 RETRAINS_TAG = "apportion.retrains"
 """Different retrains planned: the draws without those drawn twice, and the ends."""
@@ -99,9 +103,17 @@ class JobResult:
     ) -> Influence | InstanceValues:
         """A value with standard errors, from the campaign named or the first that permits it.
 
-        loss, of, over: see `Campaign.values`. Raises EstimatorError where no campaign permits it, with each one's
-        reason.
+        campaign: "pooled" takes all campaigns whose designs have a law of sizes, under the mixture of their laws, which
+        is also taken where no campaign permits the value alone. loss, of, over: see `Campaign.values`. Raises
+        EstimatorError where neither permits it, with each one's reason.
         """
+        together = pooled(self.campaigns)
+        alone = any(not each.why_not(value) for each in self.campaigns)
+        if together is not None and (campaign == POOLED or (campaign is None and not alone)):
+            if campaign == POOLED or not together.why_not(value):
+                return together.values(value, loss=loss, of=of, over=over)
+        elif campaign == POOLED:
+            raise EstimatorError("less than two campaigns of this job have a law of sizes: there is nothing to pool")
         return self.campaign_for(value, campaign).values(value, loss=loss, of=of, over=over)
 
     def campaign_for(self, value: str, campaign: str | None = None) -> Campaign:

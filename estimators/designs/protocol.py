@@ -48,7 +48,7 @@ class Design(Protocol):
 
     @property
     def unit_rows(self) -> int:
-        """Draws of a unit; draw k belongs to unit k // unit_rows."""
+        """Draws of a unit; draw k belongs to unit k // unit_rows (of pooled designs, draws of the largest unit)."""
         ...
 
     def units(self, start: int, stop: int) -> IntArray:

@@ -20,7 +20,9 @@ from orchestrator.results import JobResult, open_result
 @click.option("--of", help='A function of the losses kept, such as "clip(cross_entropy, 0.5)".')
 @click.option("--over", type=click.Choice(OVER), help="Average over tests: all of them, each class, each group.")
 @click.option("--compare-transforms", is_flag=True, help="Compare functions of the losses by signal to noise.")
-@click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
+@click.option(
+    "--campaign", help="The campaign to compute it from (default: the first that permits it), or `pooled`: all."
+)
 @click.option(
     "--format", "file_format", type=click.Choice(["parquet", "npz", "csv"]), help="Default: by FILE's ending."
 )
