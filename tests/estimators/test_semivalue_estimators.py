@@ -146,6 +146,21 @@ def test_all_orders_walked_once_give_the_shapley_value_and_truncation_leaves_zer
     assert np.isnan(stopped.standard_errors).all()
 
 
+def test_least_squares_over_the_whole_cube_is_the_banzhaf_value_and_pairs_leave_pairs_of_instances_alone():
+    game, design = random_game(7, 3, seed=12), make_design("bernoulli", n=7, seed=0)
+    members = make_design("exhaustive", n=7, seed=0).draws(0, 128)
+    found = aggregate(aggregator_of("banzhaf_least_squares", design, game.ends), [game.retrains(members)])
+    np.testing.assert_allclose(found.values, enumeration.banzhaf_by_subsets(game.losses, 7), atol=1e-12)
+    rng = np.random.default_rng(6)
+    q = np.triu(rng.normal(size=(7, 7)), 1)
+    known = games.quadratic(rng.normal(size=7), q + q.T)
+    paired = estimated("banzhaf_least_squares", make_design("paired", n=7, seed=1), game_of(known.losses()), 40)
+    np.testing.assert_allclose(paired.values[:, 0], known.banzhaf, atol=1e-12)
+    few = estimated("banzhaf_least_squares", design, game, 16)
+    assert np.isnan(few.values).all()
+    assert "least squares needs 17" in few.notes[0]
+
+
 def test_antithetic_walks_are_exact_for_games_of_pairs():
     rng = np.random.default_rng(6)
     q = np.triu(rng.normal(size=(7, 7)), 1)

@@ -234,7 +234,9 @@ def test_the_predicted_error_is_near_the_one_that_the_budget_bought(value, desig
     predicted = value_method(value).standard_error(pilot, n=N, retrains=2000, design=design)
     # own losses fall when the instance is in, which the spread over all draws contains: predictions are generous
     least = 0.5 if value_method(value).needs_train_losses else 0.8
-    if value in ADAPTIVE or not value_method(value).linear:  # a surrogate takes part of the spread: bounds
+    if (
+        value in {*ADAPTIVE, "banzhaf_least_squares"} or not value_method(value).linear
+    ):  # a surrogate takes part of the spread: bounds
         least = 0.0
     assert least < result.standard_errors.mean() / predicted < 1.1
 

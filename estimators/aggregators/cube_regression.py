@@ -1,0 +1,124 @@
+"""Banzhaf values by least squares on rows with probability 1/2: the linear function nearest to the loss over the cube.
+
+    L(S) ~ c + sum_i beta_i x_i(S),   x_i = 1 for members and -1 for others,   value[i] = -2 beta_i
+
+(Hammer and Holzman 1992: with all subsets equally likely the slopes are the Banzhaf values.) Rows in pairs of
+complements are fitted by half their difference without c, which pairs of instances then leave alone (Kernel Banzhaf,
+Liu et al. 2024). Since x_i^2 = 1 the errors' variance around a wrong linear model does not depend on x_i, so the usual
+standard error is right to first order: no second pass over the rows is needed.
+
+Standard error: sqrt(4 s^2 [(X^T X)^-1]_ii), s^2 the residual variance over units - coefficients, which are the degrees
+of freedom. Fewer than n + 10 units: unknown. State: n^2 + n (n_test + 1) numbers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from estimators.aggregators.assembling import assembled_influence
+from estimators.aggregators.columns import with_mean
+from estimators.aggregators.kept_statistics import KeptStatistics
+from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.threads import one_blas_thread
+from estimators.aggregators.welch import Estimates, cleared, slack
+from estimators.arrays import FloatArray
+from estimators.designs.protocol import Design
+from estimators.influence import Influence
+from estimators.retrains import EndRows, Retrains
+
+SPARE_UNITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class NormalEquations:
+    """Sums over units: squares [d, d] of X^T X, products [d, c] of X^T y, and [c] of y^2; y = loss - pivot."""
+
+    units: int
+    rows: int
+    squares: FloatArray
+    products: FloatArray
+    responses: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class CubeRegression:
+    """Aggregator of Banzhaf values on `loss` by least squares; paired: rows come in pairs of complements."""
+
+    value: str
+    loss: str
+    design: Design
+    ends: EndRows
+    paired: bool
+
+    def empty(self) -> NormalEquations:
+        """Sums over no rows."""
+        d, columns = self.design.n + (not self.paired), self.ends.full.shape[1] + 1
+        return NormalEquations(0, 0, np.zeros((d, d)), np.zeros((d, columns)), np.zeros(columns))
+
+    def update(self, state: NormalEquations, retrains: Retrains) -> NormalEquations:
+        """Add a block of retrains; whole pairs only."""
+        y = with_mean(retrains.losses) - with_mean(self.ends.pivot()[None, :])[0]
+        x = 2.0 * retrains.members.astype(np.float64) - 1.0
+        if self.paired:
+            x, y = x[::2], (y[::2] - y[1::2]) / 2.0
+        else:
+            x = np.column_stack([x, np.ones(len(x))])
+        with one_blas_thread():
+            squares, products = state.squares + x.T @ x, state.products + x.T @ y
+        return NormalEquations(
+            state.units + len(x),
+            state.rows + len(retrains.members),
+            squares,
+            products,
+            state.responses + (y * y).sum(axis=0),
+        )
+
+    def merge(self, a: NormalEquations, b: NormalEquations) -> NormalEquations:
+        """Sums over both."""
+        return NormalEquations(
+            a.units + b.units,
+            a.rows + b.rows,
+            a.squares + b.squares,
+            a.products + b.products,
+            a.responses + b.responses,
+        )
+
+    def finish(self, state: NormalEquations) -> Influence:
+        """Influence [n, n_test]."""
+        n, columns = self.design.n, len(state.responses)
+        found = self._solved(state)
+        constant = (np.abs(state.products).max(axis=0) == 0.0) & (state.units > 0)
+        counts = np.rint((state.rows + state.squares[:n, -1]) / 2).astype(np.int64)
+        notes = () if self.paired else two_sided_notes(counts, state.rows)
+        if state.units < n + SPARE_UNITS:
+            notes = (f"{state.units} units for {n} instances: least squares needs {n + SPARE_UNITS}", *notes)
+        return assembled_influence(
+            lambda part: Estimates(*(each[:, part] for each in found)),
+            value=self.value,
+            loss=self.loss,
+            shape=(n, columns - 1),
+            retrains=state.rows,
+            notes=notes + unvaried_note(constant[:-1]),
+            statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
+        )
+
+    def _solved(self, state: NormalEquations) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Values, errors and degrees of freedom, [n, c] each."""
+        n, d = self.design.n, len(state.squares)
+        shape = (n, len(state.responses))
+        unknown = np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape)
+        if state.units < n + SPARE_UNITS:
+            return unknown
+        try:
+            with one_blas_thread():
+                inverse = cho_solve(cho_factor(state.squares), np.eye(d))
+                slopes = inverse @ state.products
+        except np.linalg.LinAlgError:
+            return unknown  # an instance that is always or never in
+        degrees = state.units - d
+        left = cleared(state.responses - (slopes * state.products).sum(axis=0), state.responses, rows=state.rows)
+        errors = 2.0 * np.sqrt(np.outer(np.diag(inverse)[:n], left / degrees))
+        scale = np.sqrt(state.responses / state.units)
+        values = np.where(np.abs(slopes[:n]) <= slack(state.rows) * scale, 0.0, -2.0 * slopes[:n])
+        return values, errors, np.full(shape, float(degrees))
