@@ -207,3 +207,14 @@ def test_the_questions_of_the_query_document_are_answered_and_right(
     assert names["evidence"].difference == pytest.approx(result.values("banzhaf").values[17, 5], rel=1e-6)
     assert len(names["means"]) == 12
     assert capsys.readouterr().out
+
+
+def test_the_python_of_the_values_runs_as_it_stands(
+    tracking_database: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tracking_database.parent)
+    for block in blocks("docs/values.md", "python"):
+        exec(compile(block, "docs/values.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "interaction" in printed
+    assert "group" in printed
