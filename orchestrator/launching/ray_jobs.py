@@ -115,6 +115,7 @@ class RayJobs:
     @contextmanager
     def _our_words(self) -> Iterator[None]:
         import requests  # noqa: PLC0415 - comes with Ray
+        from ray.exceptions import AuthenticationError  # noqa: PLC0415 - Ray takes seconds to import
 
         from orchestrator.cluster.ray_cluster import token_mode  # noqa: PLC0415
         from orchestrator.cluster.ray_environment import environment, read_environment_again  # noqa: PLC0415
@@ -123,9 +124,9 @@ class RayJobs:
             with environment(token_mode()):
                 read_environment_again()
                 yield
-        except (RuntimeError, ConnectionError, OSError, ValueError, requests.RequestException) as error:
+        except (AuthenticationError, RuntimeError, OSError, ValueError, requests.RequestException) as error:
             text = " ".join(str(error).split())[:300]
-            token = "401" in text or "403" in text or "nauth" in text
+            token = isinstance(error, AuthenticationError) or "401" in text or "403" in text or "nauth" in text
             mend = "start the head with a dashboard (pip install 'ray[default]'), or mend the address"
             if token:
                 mend = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH to the cluster's token"

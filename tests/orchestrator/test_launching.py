@@ -9,10 +9,10 @@ from test_run import a_job, carried_out
 
 from orchestrator.campaign_stream import CampaignStream
 from orchestrator.cli import run_command
-from orchestrator.errors import Interrupted, JobError
+from orchestrator.errors import Interrupted, JobError, ResourceMissing
 from orchestrator.jobs.job_file import load_job
 from orchestrator.launching.parcel import packed, parcel_here, settled, unzipped, zipped
-from orchestrator.launching.ray_jobs import jobs_address
+from orchestrator.launching.ray_jobs import RayJobs, jobs_address
 from orchestrator.named_jobs import named_job
 from orchestrator.results import open_tracker
 from orchestrator.status import job_status
@@ -118,6 +118,20 @@ def test_a_jobs_api_that_does_not_answer_is_a_missing_resource(
     said = capsys.readouterr().err
     assert address in said
     assert "Traceback" not in said
+
+
+def test_a_token_that_is_missing_or_wrong_is_named_by_its_variable() -> None:
+    from ray.exceptions import AuthenticationError
+
+    class Closed:
+        def list_jobs(self) -> list[object]:
+            raise AuthenticationError("the cluster asks for a token")
+
+    jobs = object.__new__(RayJobs)
+    jobs._shown, jobs._client = "http://head:8265", Closed()
+    with pytest.raises(ResourceMissing, match="RAY_AUTH_TOKEN_PATH") as refused:
+        jobs.latest("job")
+    assert refused.value.exit_code == 4
 
 
 def test_a_job_is_known_by_its_name_where_its_store_is_known(
