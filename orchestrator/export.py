@@ -41,25 +41,28 @@ class _Text:
         return pa.DictionaryArray.from_arrays(zeros, pa.array([self.text], type=pa.string()))
 
 
-def export_influence(influence: Influence, path: Path, *, file_format: str | None = None) -> Path:
+def export_influence(influence: Influence, path: Path, *, file_format: str | None = None, rows: str = "") -> Path:
     """Write the pairs of `influence` to `path`, whole or not at all, and return the path.
 
     file_format: "parquet", "npz" or "csv"; None reads it off the path's ending. Raises JobError for an unknown format
-    or a path that cannot be written, ResourceMissing where the disk is full.
+    or a path that cannot be written, ResourceMissing where the disk is full. rows: a hash of the rows that the values
+    were computed from, kept in Parquet and npz files so that `apportion verify` can tell whether they are stale.
     """
-    return _export(influence, path, file_format)
+    return _export(influence, path, file_format, rows)
 
 
-def export_instance_values(values: InstanceValues, path: Path, *, file_format: str | None = None) -> Path:
+def export_instance_values(
+    values: InstanceValues, path: Path, *, file_format: str | None = None, rows: str = ""
+) -> Path:
     """Write one value an instance to `path`, with the formats and errors of `export_influence`."""
-    return _export(values, path, file_format)
+    return _export(values, path, file_format, rows)
 
 
-def _export(result: Result, path: Path, file_format: str | None) -> Path:
+def _export(result: Result, path: Path, file_format: str | None, rows: str) -> Path:
     path = Path(path)
     write = FORMATS[format_of(path, file_format)]
     with replaced_file(path) as stream:
-        write(result, stream)
+        write(result, stream, rows)
     return path
 
 
@@ -80,8 +83,8 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA_STARTS) else text
 
 
-def _write_parquet(result: Result, stream: BinaryIO) -> None:
-    schema = _schema(result).with_metadata(_facts(result))
+def _write_parquet(result: Result, stream: BinaryIO, rows: str) -> None:
+    schema = _schema(result).with_metadata(_facts(result, rows))
     floats = [field.name for field in schema if pa.types.is_floating(field.type)]
     encodings = dict.fromkeys(floats, "BYTE_STREAM_SPLIT")
     texts = ["train_index", "test_index", "value", "loss"]
@@ -98,7 +101,8 @@ def _write_parquet(result: Result, stream: BinaryIO) -> None:
             writer.write_batch(batch, row_group_size=ROWS_AT_A_TIME)
 
 
-def _write_csv(result: Result, stream: BinaryIO) -> None:
+def _write_csv(result: Result, stream: BinaryIO, rows: str) -> None:
+    del rows  # a CSV file has no place for it
     options = pa_csv.WriteOptions(quoting_style="needed")
     schema = _schema(result)
     plain = pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in schema])
@@ -107,20 +111,20 @@ def _write_csv(result: Result, stream: BinaryIO) -> None:
             writer.write_table(pa.Table.from_batches([batch]).cast(plain))
 
 
-def _write_npz(result: Result, stream: BinaryIO) -> None:
+def _write_npz(result: Result, stream: BinaryIO, rows: str) -> None:
     arrays = {
         "values": result.values,
         "standard_errors": result.standard_errors,
         "train_index": result.train_index,
         "value": np.array(result.value),
         "loss": np.array(result.loss),
-    }
+    } | ({"rows": np.array(rows)} if rows else {})
     if isinstance(result, Influence):
         arrays["test_index"] = result.test_index
     np.savez(stream, **arrays)  # type: ignore[arg-type] # the stub takes the arrays for allow_pickle
 
 
-FORMATS: dict[str, Callable[[Result, BinaryIO], None]] = {
+FORMATS: dict[str, Callable[[Result, BinaryIO, str], None]] = {
     "parquet": _write_parquet,
     "npz": _write_npz,
     "csv": _write_csv,
@@ -134,9 +138,9 @@ def _schema(result: Result) -> pa.Schema:
     return _pair_batch(result, none, text, text).schema
 
 
-def _facts(result: Result) -> dict[str, str]:
+def _facts(result: Result, rows: str) -> dict[str, str]:
     """What a reader should know of the file, kept in the Parquet footer."""
-    facts = {"sign": SIGN, "retrains": result.retrains, "notes": list(result.notes)}
+    facts = {"sign": SIGN, "retrains": result.retrains, "notes": list(result.notes), "rows": rows}
     return {"apportion": json.dumps(facts)}
 
 

@@ -10,6 +10,7 @@ from orchestrator import comparing
 from orchestrator.export import export_influence, export_instance_values
 from orchestrator.extension.reading import open_on_test_set
 from orchestrator.jobs.job_file import load_job
+from orchestrator.keeping.staleness import rows_used
 from orchestrator.results import JobResult, open_result
 
 
@@ -59,10 +60,11 @@ def command(
         _show(found, result)
         return
     chosen = file_format or output.suffix.lstrip(".")
+    rows = rows_used(result.campaign_for(value, campaign))
     if isinstance(found, Influence) and not per_instance:
-        export_influence(found, output, file_format=chosen)
+        export_influence(found, output, file_format=chosen, rows=rows)
     else:
-        export_instance_values(_per_instance(found), output, file_format=chosen)
+        export_instance_values(_per_instance(found), output, file_format=chosen, rows=rows)
     click.echo(f"wrote {output}\n\nNext: apportion report {job}")
 
 

@@ -134,7 +134,7 @@ def test_an_export_that_fails_on_the_way_leaves_the_old_file_and_nothing_else(tm
     path = tmp_path / "values.csv"
     path.write_text("old")
 
-    def full_disk(result, stream):
+    def full_disk(result, stream, rows):
         stream.write(b"half a file")
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -285,3 +285,19 @@ def test_what_cannot_be_taken_in_is_refused_with_code_2(elsewhere, tmp_path, mon
     np.savez(tmp_path / "l.npz", **losses)
     assert run_command(["import", "job.yaml", str(tmp_path / "m.npz"), str(tmp_path / "l.npz")]) == 2
     assert re.search(words, capsys.readouterr().err)
+
+
+def test_values_carry_the_rows_they_used_and_stale_ones_are_marked(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("orchestrator.commands.values.load_job", lambda path: the_job(folder))
+    monkeypatch.setattr("orchestrator.commands.verify.load_job", lambda path: the_job(folder))
+    files = [tmp_path / f"values.{ending}" for ending in ("parquet", "npz", "csv")]
+    for path in files:
+        assert run_command(["values", "job.yaml", "--value", "banzhaf", "-o", str(path)]) == 0
+    capsys.readouterr()
+    words = ["verify", "job.yaml", "--values", str(files[0]), "--values", str(files[1])]
+    assert run_command(words) == 0
+    assert capsys.readouterr().out.count("of the rows that the store has now") == 2
+    carry_out(the_job(folder, campaigns=[{**CAMPAIGNS[0], "retrains": 44}, CAMPAIGNS[1]]))
+    assert run_command(words) == 0
+    assert capsys.readouterr().out.count("stale") == 3
+    assert run_command(["verify", "job.yaml", "--values", str(files[2])]) == 2
