@@ -5,8 +5,11 @@ from pathlib import Path
 import click
 
 from estimators.interactions.indices import INTERACTIONS
-from estimators.registry import DESIGNS, VALUES, value_method
+from estimators.registry import DESIGNS, VALUES, design_entry, value_method
+from orchestrator.checks.designs import EXAMPLES
+from orchestrator.jobs.job import DESIGN_KEYS
 from orchestrator.jobs.job_file import load_job
+from orchestrator.pooling import pooled
 from orchestrator.results import open_result
 
 
@@ -16,7 +19,7 @@ from orchestrator.results import open_result
     "--job", type=click.Path(path_type=Path), help="A job: say of each value whether its store can answer it already."
 )
 def command(name: str | None, job: Path | None) -> None:
-    """List designs and values, or show one value in full.
+    """List designs and values, or show one of them in full.
 
     Example: apportion methods banzhaf
     """
@@ -24,7 +27,10 @@ def command(name: str | None, job: Path | None) -> None:
         _answers(job, [name] if name else list(VALUES))
         return
     if name is not None:
-        _show(name)
+        if name in DESIGNS:
+            _show_design(name)
+        if name in VALUES or name not in DESIGNS:
+            _show(name)
         return
     click.echo("Values (from the losses of retrains):")
     for method in VALUES.values():
@@ -45,13 +51,33 @@ def _answers(job: Path, names: list[str]) -> None:
     for name in names:
         reasons = {campaign.name: campaign.why_not(name) for campaign in result.campaigns}
         able = [campaign for campaign, reason in reasons.items() if not reason]
+        together = pooled(result.campaigns)
         if able:
             click.echo(f"  {name:<22} yes, from {', '.join(able)}")
+        elif together is not None and not together.why_not(name):
+            click.echo(f"  {name:<22} yes, from {' and '.join(each.name for each in together.campaigns)} pooled")
         else:
             click.echo(
                 f"  {name:<22} no: {'; '.join(dict.fromkeys(reasons.values())) or 'no campaign has retrains yet'}"
             )
     click.echo(f"\nNext: apportion values {job} --value NAME")
+
+
+def _show_design(name: str) -> None:
+    entry = design_entry(name)
+    takes = [each for each in entry.parameters if each in DESIGN_KEYS]
+    served = [method.name for method in VALUES.values() if name in method.designs]
+    rows = {
+        "design": f"{entry.name}: {entry.title}",
+        "takes": ", ".join(takes) or "no parameters",
+        "law": entry.law,
+        "cost": entry.cost,
+        "for": ", ".join(served) or "any value that its law permits",
+    }
+    for key, text in rows.items():
+        click.echo(f"{key:<8} {text}")
+    example = "".join(f", {EXAMPLES[each]}" for each in entry.one_of[:1] if each in EXAMPLES)
+    click.echo(f"\nNext: put it under `campaigns:`, for example {{design: {name}{example}, retrains: 2000}}")
 
 
 def _show(name: str) -> None:
