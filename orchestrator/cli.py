@@ -29,6 +29,7 @@ COMMANDS = {
     "groups": "Say what whole groups of training instances are worth.",
     "interactions": "Say which pairs of training instances do more together, or less.",
     "explain": "Say what works on one test instance, or what one training instance does.",
+    "evaluate": "Judge estimators on retrains that they have not seen.",
     "report": "Write the HTML report from the stored losses.",
     "query": "Answer one SELECT over the stored losses.",
     "verify": "Check every file of a store; set bad ones aside.",

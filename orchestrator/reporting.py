@@ -19,6 +19,7 @@ from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.data.tables import features_shown
+from orchestrator.evaluation.keeping import kept_evaluation
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
 from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
@@ -106,6 +107,7 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
         versions=versions(),
         fingerprints=asdict(result.campaigns[0].store.fingerprints) if result.campaigns else {},
         cost=_cost(result),
+        evaluation=kept_evaluation(tracker),
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.influence import Influence, InstanceValues
+from orchestrator.evaluation.record import Evaluation
 from workers.dataset import Dataset
 
 
@@ -77,7 +78,8 @@ class ReportInput:
     the same order; empty = not said. train_names, test_names: names for people, empty = positions. train_frame,
     test_frame: the tables' original columns, one row a training row or test instance. image_shape: (H, W), (H, W, C) or
     (C, H, W). known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained
-    on everything. label_error_share: the share of the training set that a reviewer looks at.
+    on everything. label_error_share: the share of the training set that a reviewer looks at. evaluation: of the job's
+    estimators, the last one.
     """
 
     name: str
@@ -107,6 +109,7 @@ class ReportInput:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     cost: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
+    evaluation: Evaluation | None = None
 
     @property
     def loss(self) -> str:

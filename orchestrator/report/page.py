@@ -25,6 +25,7 @@ from orchestrator.report.charts import Chart
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.data_values import DataValues, data_values
 from orchestrator.report.explained_tests import ExplainedTest, explained_tests
+from orchestrator.report.faithfulness import Faithfulness, faithfulness
 from orchestrator.report.headline import headline
 from orchestrator.report.label_errors import LabelErrors, label_errors
 from orchestrator.report.pairs import PAIRS, MethodPairs, influential_pairs
@@ -45,6 +46,7 @@ class Page:
     pairs: tuple[MethodPairs, ...]
     data_values: tuple[DataValues, ...]
     agreement: Agreement | None
+    faithfulness: Faithfulness | None
     convergence: list[Chart]
     campaigns: list[CampaignRow]
     failures: list[FailureRow]
@@ -121,6 +123,7 @@ def _page(contents: ReportInput) -> Page:
         pairs=influential_pairs(contents, certain, instances),
         data_values=data_values(contents, instances),
         agreement=agreement(contents),
+        faithfulness=faithfulness(contents),
         convergence=convergence_charts(contents),
         campaigns=campaign_rows(contents),
         failures=failure_rows(contents),

@@ -1,0 +1,83 @@
+"""What is judged: values on each test instance, wherever they come from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from estimators.arrays import FloatArray
+from estimators.errors import EstimatorError
+from estimators.influence import Influence
+from estimators.registry import value_method
+from orchestrator.campaign import Campaign
+from orchestrator.evaluation.held_out import HeldOut, seen_subsets
+from orchestrator.results import JobResult
+from orchestrator.wording import counted
+
+Kind = Literal["retraining", "gradient", "file"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Values [n, n_test], positive = lowers the loss; NaN = unknown. None for scores of an instance's own loss.
+
+    suspicion: [n], high = suspicious. source: the campaign, trajectory or file it comes from. draws: of a campaign.
+    seen: packed subsets that it was computed from. scale: whether it estimates differences of losses, or ranks.
+    """
+
+    name: str
+    kind: Kind
+    source: str
+    values: FloatArray | None
+    suspicion: FloatArray
+    draws: int = 0
+    seen: frozenset[bytes] = frozenset()
+    scale: Literal["loss", "ranking"] = "loss"
+    notes: tuple[str, ...] = ()
+
+
+def retraining_estimates(result: JobResult, held: HeldOut, values: tuple[str, ...]) -> tuple[list[Estimate], list[str]]:
+    """Each value from the first campaign that permits it, without the draws held out; and why others are not there."""
+    found, reasons = [], []
+    for name in values:
+        try:
+            found.append(_estimate(result, held, name))
+        except EstimatorError as error:
+            reasons.append(f"{name}: {error}")
+    return found, reasons
+
+
+def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
+    campaign = result.campaign_for(name)
+    draws = held.draws if campaign is held.campaign else campaign.plan.draws
+    reason = value_method(name).accepts(campaign.plan.design, draws)
+    if reason:
+        raise EstimatorError(f"from the {draws:,} draws that are not held out: {reason}")
+    values = campaign.values(name, loss=held.loss, draws=draws)
+    if not isinstance(values, Influence):
+        suspicion = values.values if value_method(name).needs_train_losses else -values.values
+        return Estimate(name, "retraining", campaign.name, None, suspicion, draws=draws)
+    if values.values.shape[1] != held.losses.shape[1]:
+        raise EstimatorError("it is averaged over tests, and is judged on each of them: leave `over` out")
+    return Estimate(
+        name=name,
+        kind="retraining",
+        source=campaign.name,
+        values=values.values,
+        suspicion=-values.data_values().values,
+        draws=draws,
+        seen=_seen(campaign, draws),
+        notes=unknown_note(values.values),
+    )
+
+
+def _seen(campaign: Campaign, draws: int) -> frozenset[bytes]:
+    return seen_subsets(campaign, draws)
+
+
+def unknown_note(values: FloatArray) -> tuple[str, ...]:
+    """What has to be said of values that are not known."""
+    unknown = int(np.isnan(values).any(axis=1).sum())
+    if not unknown:
+        return ()
+    return (f"{counted(unknown, 'training instance')} of unknown value are left out of the sums",)
