@@ -11,6 +11,7 @@ from orchestrator.checkpoints import clear_checkpoints
 from orchestrator.driver.pool import Pool
 from orchestrator.early_starts import EarlyStarts
 from orchestrator.errors import BudgetSpent, FailedRetrains, Interrupted, JobError, ResourceMissing
+from orchestrator.gradients.running import run_gradients
 from orchestrator.jobs.job import Job
 from orchestrator.phases import Phases
 from orchestrator.placement import open_pool, workers_that_fit
@@ -108,7 +109,7 @@ class _Driver:
         early: EarlyStarts,
         phases: Phases,
     ) -> None:
-        self.session, self.screen, self._report = session, screen, report
+        self.session, self.screen, self._report, self._stopping = session, screen, report, stopping
         self._early, self._phases = early, phases
         self._stream = CampaignStream(session, self.pool, report, screen=screen, stopping=stopping, phases=phases)
         self._pool: Pool | None = None
@@ -119,6 +120,7 @@ class _Driver:
         try:
             with self._closing_pool():
                 outcomes = self._stream.carry_out()
+            run_gradients(self.session, self.screen.say, self._stopping)
             result = self._results(outcomes)
             keep_manifests(self.session)
             self._refuse_failures(outcomes, result)

@@ -12,6 +12,7 @@ from orchestrator.data.axes import axes_of
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
+from orchestrator.gradients.reading import gradient_spec, stored_gradient
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.pooling import pooled
@@ -107,6 +108,9 @@ class JobResult:
         is also taken where no campaign permits the value alone. loss, of, over: see `Campaign.values`. Raises
         EstimatorError where neither permits it, with each one's reason.
         """
+        spec = gradient_spec(self.job, value)
+        if spec is not None:
+            return stored_gradient(self.job, self.loaded, spec, others=of or over or self.test_set)
         together = pooled(self.campaigns)
         alone = any(not each.why_not(value) for each in self.campaigns)
         if together is not None and (campaign == POOLED or (campaign is None and not alone)):

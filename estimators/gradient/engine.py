@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +21,7 @@ SIDE_FLOATS = 2**27
 """Solved test gradients held at once (0.5 GB in float32); more tests are taken in further columns."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BlockName:
+class BlockName(NamedTuple):
     """One piece of work: training rows [rows, rows + r) against tests [columns, columns + c) at one checkpoint."""
 
     checkpoint: int

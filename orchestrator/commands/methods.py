@@ -1,9 +1,11 @@
-"""`apportion methods`: designs and values, with paper and cost."""
+"""`apportion methods`: values, gradient methods and designs, with paper and cost."""
 
 from pathlib import Path
 
 import click
 
+from estimators.gradient.methods import GradientMethod
+from estimators.gradient.registry import GRADIENTS
 from estimators.interactions.indices import INTERACTIONS
 from estimators.registry import DESIGNS, VALUES, design_entry, value_method
 from orchestrator.checks.designs import EXAMPLES
@@ -19,7 +21,7 @@ from orchestrator.results import open_result
     "--job", type=click.Path(path_type=Path), help="A job: say of each value whether its store can answer it already."
 )
 def command(name: str | None, job: Path | None) -> None:
-    """List designs and values, or show one of them in full.
+    """List values, gradient methods and designs, or show one of them in full.
 
     Example: apportion methods banzhaf
     """
@@ -39,6 +41,9 @@ def command(name: str | None, job: Path | None) -> None:
     click.echo("\nInteractions of pairs (apportion interactions JOB):")
     for index in INTERACTIONS.values():
         click.echo(f"  {index.name:<28} {index.title}; {index.paper}")
+    click.echo("\nGradient methods (`gradients:` in the job file; from one training run, no retrains):")
+    for each in GRADIENTS.values():
+        click.echo(f"  {each.name:<24} {each.title}; {each.scale}, {_served(each)}")
     click.echo("\nDesigns (which subsets are trained):")
     for entry in DESIGNS.values():
         click.echo(f"  {entry.name:<16} {entry.title}")
@@ -80,7 +85,32 @@ def _show_design(name: str) -> None:
     click.echo(f"\nNext: put it under `campaigns:`, for example {{design: {name}{example}, retrains: 2000}}")
 
 
+def _served(method: GradientMethod) -> str:
+    return "from Python" if method.runner == "python" else f"needs {method.needs}"
+
+
+def _show_gradient(method: GradientMethod) -> None:
+    rows = {
+        "method": f"{method.name}: {method.title}",
+        "formula": method.formula,
+        "source": f"{method.paper} ({method.equation})" if method.equation else method.paper,
+        "scale": "a difference of losses"
+        if method.scale == "loss"
+        else "a ranking: only order and ratios mean something",
+        "needs": method.needs,
+    }
+    for key, text in rows.items():
+        click.echo(f"{key:<8} {text}")
+    if method.runner == "python":
+        click.echo(f"\nNext: from Python, {method.function}")
+    else:
+        click.echo(f"\nNext: put {{method: {method.name}}} under `gradients:` in the job file")
+
+
 def _show(name: str) -> None:
+    if name in GRADIENTS:
+        _show_gradient(GRADIENTS[name])
+        return
     method = value_method(name)
     rows = {
         "value": f"{method.name}: {method.title}",

@@ -7,14 +7,26 @@ further in gets the frozen objects.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from estimators.designs.parameters import NAMES, Parameters, Truncation
+from estimators.errors import EstimatorError
 from orchestrator.data.parts import RawData
 from orchestrator.jobs.budget_spec import BudgetSpec
 from orchestrator.jobs.origin import Origin
 from orchestrator.jobs.value_spec import ValueSpec
 from workers.chunk_types import Precision
+from workers.errors import LearnerError
+from workers.gradient_specs import GRADIENT_LEARNERS, GradientSpec, served_method
 from workers.learner_specs import LearnerSpec, Seed
 
 _Size = Annotated[int, Field(ge=1)]
@@ -194,6 +206,7 @@ class Job(_Section):
     learner: Annotated[LearnerSpec, Field(discriminator="kind")]
     campaigns: Annotated[tuple[CampaignSpec, ...], Field(min_length=1)]
     values: tuple[str | ValueSpec, ...] = ()
+    gradients: tuple[GradientSpec, ...] = ()
     seed: Seed = 0
     store: StoreSpec = StoreSpec()
     cluster: ClusterSpec = ClusterSpec()
@@ -221,3 +234,24 @@ class Job(_Section):
         if len(set(names)) < len(names):
             raise ValueError("two campaigns have the same name")
         return self
+
+    @field_validator("gradients")
+    @classmethod
+    def _gradients_are_served(cls, specs: tuple[GradientSpec, ...], found: ValidationInfo) -> tuple[GradientSpec, ...]:
+        labels = [spec.label for spec in specs]
+        if len(set(labels)) < len(labels):
+            raise ValueError("two of them have the same name: give one a `name`")
+        learner, data = found.data.get("learner"), found.data.get("data")
+        if specs and learner is not None and learner.kind not in GRADIENT_LEARNERS:
+            raise ValueError(
+                f"a learner of kind {learner.kind} has no gradients that could be taken here; take one of "
+                f"{', '.join(GRADIENT_LEARNERS)}"
+            )
+        if specs and data is not None and data.group is not None:
+            raise ValueError("they value training rows, not groups: leave `data.group` out")
+        for spec in specs:
+            try:
+                served_method(spec)
+            except (EstimatorError, LearnerError) as error:
+                raise ValueError(str(error).removeprefix("gradients: ")) from error
+        return specs

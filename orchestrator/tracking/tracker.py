@@ -207,6 +207,10 @@ class Tracker:
         with our_words(self.place.shown):
             return self.artifacts.get(run_id, path)
 
+    def files_address(self, run_id: str) -> str:
+        """The address of a run's store of files, for `workers.stores.open_chunk_store`."""
+        return self.artifacts.chunks_address(run_id, self._client.get_run(run_id).info.artifact_uri)
+
     def finish(self, run_id: str, status: Status) -> None:
         """Mark a run as ended: FINISHED, FAILED, or KILLED for one that was interrupted and can be resumed."""
         with our_words(self.place.shown):

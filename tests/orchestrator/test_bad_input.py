@@ -47,6 +47,11 @@ def whole(content: str | bytes) -> Change:
     return lambda folder: (folder / "job.yaml").write_bytes(raw)
 
 
+def gradients(entries: str) -> Change:
+    """The good job with gradient methods."""
+    return whole(JOB + f"gradients: [{entries}]\n")
+
+
 def table(data: str, spoil: Callable[[pd.DataFrame, pd.DataFrame], None] = lambda *_: None) -> Change:
     """The good job on tables, which `spoil` changes in place."""
 
@@ -183,6 +188,20 @@ JOB_FILES = [
         ("job.yaml:3", "NO_SUCH_VAR_1"),
     ),
     Bad("data missing", text("data: {train: train.npz, test: test.npz}\n", ""), ("`data` is missing", "train.npz")),
+    Bad("an unknown gradient method", gradients("{method: tracincp}"), ("gradients", "tracin_cp")),
+    Bad("a gradient method for Python", gradients("{method: pbrf}"), ("pbrf is for Python", "proximal_bregman")),
+    Bad("a method of checkpoints", gradients("{method: tracin_cp}"), ("tracin_cp needs checkpoints", "influence_")),
+    Bad("a curvature too many", gradients("{method: gradient_dot, curvature: ekfac}"), ("leave `curvature` out",)),
+    Bad("an unknown curvature", gradients("{method: influence_function, curvature: hessian}"), ("gradients", "ekfac")),
+    Bad("two of one name", gradients("{method: trak}, {method: trak}"), ("have the same name", "`name`")),
+    Bad(
+        "gradients of a learner that has none",
+        whole(
+            JOB.replace("{kind: logistic_regression, c: 1.0}", "{kind: scikit_learn, estimator: sklearn.svm.SVC}")
+            + "gradients: [{method: influence_function}]\n"
+        ),
+        ("kind scikit_learn has no gradients", "logistic_regression"),
+    ),
     Bad("the learner's kind missing", text("kind: logistic_regression, ", ""), ("job.yaml:4", "`kind`", "ridge")),
     Bad("an unknown kind of learner", text("logistic_regression", "logistic"), ("`logistic`", "`logistic_regression`")),
     Bad("an unknown design", text("design: uniform", "design: uniforn"), ("uniforn", "`uniform`", "apportion methods")),

@@ -57,11 +57,15 @@ def _by_vmap(module: nn.Module, inputs: Tensor) -> tuple[BatchedModel | None, st
 def _disagreement(model: BatchedModel, modules: list[nn.Module], inputs: Tensor, labels: Tensor, task: Task) -> str:
     """Why the batched form cannot be used; "" where it can."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+        # Recorded, not raised: the filter holds for all threads, and the store may be starting in another.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
             together = _together(model, modules, inputs, labels, task)
     except Exception as error:  # noqa: BLE001 - whatever vmap cannot do is a reason to loop, not to fail
         return f"torch.func.vmap cannot batch it ({(str(error).strip() or repr(error)).splitlines()[0][:200]})"
+    slow = [str(each.message) for each in said if "performance drop" in str(each.message)]
+    if slow:
+        return f"torch.func.vmap cannot batch it ({slow[0].splitlines()[0][:200]})"
     alone = [_alone(module, model.layout, inputs, labels, task) for module in modules]
     for part in range(2):
         if not agree(torch.stack([each[part] for each in alone]), together[part]):

@@ -128,6 +128,11 @@ class TorchLearner:
         return TogetherTrainer(setting=self._setting, model=self._report.stacked, together=together)
 
     @property
+    def setting(self) -> TrainingSetting:
+        """Data, model and objective as they are trained."""
+        return self._setting
+
+    @property
     def n(self) -> int:
         """Length of a row of members."""
         return self._data.n

@@ -1,0 +1,25 @@
+"""What names the gradient values of a job, and where they stand."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from orchestrator.tracking.tracker import JobRun, Tracker
+from workers.chunk_store import ChunkStore
+from workers.chunk_types import Fingerprints
+from workers.gradient_specs import GradientSpec
+from workers.stores import open_chunk_store
+
+ARITHMETIC_VERSION = 1
+
+
+def gradient_identity(spec: GradientSpec, fingerprints: Fingerprints) -> str:
+    """A hash of the method with its options, and of data, learner and code; the spec's name is no part of it."""
+    options = {name: value for name, value in asdict(spec).items() if name != "name"}
+    text = json.dumps([ARITHMETIC_VERSION, options, asdict(fingerprints)], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def gradient_store(tracker: Tracker, parent: JobRun) -> ChunkStore:
+    """Where blocks stand: beside the files of the job's run."""
+    return open_chunk_store(tracker.files_address(parent.run_id))

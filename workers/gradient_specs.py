@@ -1,0 +1,99 @@
+"""One entry of a job's `gradients`: a gradient method and its options, as a plain record."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from estimators.gradient.methods import GradientMethod
+from estimators.gradient.record import CurvatureName, CurvatureOptions, Estimator, Projection
+from estimators.gradient.registry import gradient_method
+from workers.errors import LearnerError
+from workers.option_types import Count, NotNegative, Positive, Seed
+
+GRADIENT_LEARNERS = ("torch", "logistic_regression", "ridge")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientSpec:
+    """`{method: influence_function, curvature: ekfac, damping: 0.1}`; `apportion methods` lists the methods.
+
+    name: what its values are called, the method's name by default. curvature: of methods that have one; damping: added
+    to it (None: a tenth of each layer's mean eigenvalue for kfac, ekfac, datainf and logra, 0.01 for others, 0 for
+    lanczos). matrix, rank, iterations, tolerance, depth, repeats, scaling: see `estimators.gradient.record`.
+    labels: true, or sampled from the model, for kfac and ekfac. layers: patterns of parameter names. dimensions: of
+    random projections. models: how many models of the whole training set, seeds of their own, trak averages over.
+    """
+
+    method: str
+    name: str | None = None
+    curvature: CurvatureName | None = None
+    damping: NotNegative | None = None
+    matrix: Literal["hessian", "gauss_newton", "fisher"] = "gauss_newton"
+    labels: Literal["true", "sampled"] = "sampled"
+    rank: Count = 50
+    iterations: Count = 200
+    tolerance: Positive = 1e-5
+    depth: Count = 5000
+    repeats: Count = 1
+    scaling: Positive = 10.0
+    layers: tuple[str, ...] = ()
+    dtype: Literal["float32", "float64", "bfloat16"] = "float32"
+    dimensions: Count | None = None
+    models: Count = 3
+    seed: Seed = 0
+
+    @property
+    def label(self) -> str:
+        """What its values are called."""
+        return self.name or self.method
+
+    @property
+    def models_needed(self) -> int:
+        """Models of the whole training set, with replicates 0, 1, ..."""
+        return self.models if gradient_method(self.method).needs == "several models" else 1
+
+
+def served_method(spec: GradientSpec) -> GradientMethod:
+    """The method, where a job can carry it out.
+
+    Raises:
+        UnknownName: no method of that name. LearnerError: one that needs what a job does not keep.
+    """
+    method = gradient_method(spec.method)
+    if method.runner == "python":
+        raise LearnerError(f"gradients: {spec.method} is for Python: {method.function}")
+    if method.needs in {"checkpoints", "every step"}:
+        raise LearnerError(
+            f"gradients: {spec.method} needs {method.needs} of a run, which no learner keeps yet for jobs: call "
+            "estimators.gradient.engine.Engine with a trajectory, or take influence_function or trak"
+        )
+    if method.estimator is not None and spec.curvature is not None and method.estimator.curvature == "identity":
+        raise LearnerError(f"gradients: {spec.method} has no curvature: leave `curvature` out")
+    return method
+
+
+def estimator_of(spec: GradientSpec) -> Estimator:
+    """The method's record with the options of the spec. Raises as `served_method`."""
+    record = served_method(spec).estimator
+    if record is None:
+        raise LearnerError(f"gradients: {spec.method} is no record of the engine")
+    options = CurvatureOptions(
+        damping=spec.damping,
+        matrix=spec.matrix,
+        labels=spec.labels,
+        rank=spec.rank,
+        iterations=spec.iterations,
+        tolerance=spec.tolerance,
+        depth=spec.depth,
+        repeats=spec.repeats,
+        scaling=spec.scaling,
+        seed=spec.seed,
+    )
+    projection = record.projection
+    if projection is not None:
+        projection = replace(projection, seed=spec.seed, dimensions=spec.dimensions or projection.dimensions)
+    return replace(record, curvature=spec.curvature or record.curvature, options=options, projection=projection)
+
+
+def trak_projection(spec: GradientSpec) -> Projection:
+    """How TRAK projects."""
+    return Projection(kind="product", dimensions=spec.dimensions or 1024, seed=spec.seed)
