@@ -192,7 +192,7 @@ def stored_job(job: Job) -> StoredJob:
     parent = tracker.find_job_run()
     if parent is None or parent.fingerprints is None:
         raise no_results(job)
-    prepared = prepare(job, _quiet)
+    prepared = prepare(job, lambda _: None)
     refuse_other_data(parent, prepared)
     runs, wanted = tracker.campaign_runs(), {campaign.id for campaign in prepared.campaigns}
     known = _readable_plans(run for run in runs if run.campaign_id in wanted)
@@ -297,7 +297,3 @@ def _nothing_yet(run: CampaignRun) -> JobError:
         "empty subset, are not stored",
         mend="let it run on, or go on: apportion resume JOB",
     )
-
-
-def _quiet(text: str) -> None:
-    del text
