@@ -333,3 +333,24 @@ def test_features_that_are_no_numbers_and_a_single_class_are_refused():
 def test_members_of_another_shape_are_refused(members, seeds):
     with pytest.raises(LearnerError, match="do not fit"):
         learner(layers(first, last)).retrain(np.ones(members, bool), np.zeros(seeds, np.uint64))
+
+
+class Planar(nn.Module):
+    def __init__(self, view=False):
+        super().__init__()
+        self.view = view
+        self.conv, self.out = nn.Conv2d(1, 4, 2), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x.view(-1, 1, 2, 3)))
+        return self.out(x.view(len(x), -1) if self.view else x.flatten(1))
+
+
+def test_looped_convolutions_run_with_channels_innermost_where_the_model_allows_it():
+    losses = []
+    for view in (False, True):
+        looped = learner(Planar, arguments={"view": view}, together=1)
+        assert looped._setting.channels_last == (not view)
+        found = looped.retrain(np.ones((1, N), bool), np.array([4], np.uint64))
+        losses.append(found.test["cross_entropy"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

@@ -50,7 +50,7 @@ def _of_state(trainer: TogetherTrainer, state: GroupState, count: int) -> Models
 
 
 def _alone(trainer: LoopedTrainer, models: Models, row: int) -> Losses:
-    module = trainer.setting.factory.build(0).to(trainer.setting.data.device)
+    module = trainer.fresh(0)
     state = {
         name: torch.from_numpy(part_of(models, name, (None, *tensor.shape))[row].copy())
         for name, tensor in module.state_dict().items()

@@ -92,6 +92,7 @@ class TorchLearner:
             functions=self._functions,
             evaluation_rows=evaluation_rows(instance_floats=self._report.instance_floats, device=self._device),
             skip_single=self._report.normalises_batches,
+            channels_last=self._report.channels_last,
         )
 
     def _choose_together(self) -> tuple[int, str]:

@@ -17,7 +17,7 @@ from workers.learners.torch_data import gather
 from workers.learners.torch_dropout import counted, step_keys
 from workers.learners.torch_functions import augmented
 from workers.learners.torch_losses import losses_of, widened
-from workers.learners.torch_module import seeded
+from workers.learners.torch_module import seeded, with_channels_last
 from workers.learners.torch_optimizers import module_optimizer
 from workers.learners.torch_precision import computing
 from workers.learners.torch_resuming import module_checkpoints
@@ -41,10 +41,15 @@ class LoopedTrainer:
 
     def trained(self, members: BoolArray, seed: int) -> nn.Module:
         """The model of a retrain on members [n]."""
-        module = self.setting.factory.build(seed).to(self.setting.data.device)
+        module = self.fresh(seed)
         with seeded(derive_seed("forward", seed), self.setting.data.device):
             self.train(module, self.setting.stream(members, seed))
         return module
+
+    def fresh(self, seed: int) -> nn.Module:
+        """The untrained model of a seed."""
+        module = self.setting.factory.build(seed).to(self.setting.data.device)
+        return with_channels_last(module) if self.setting.channels_last else module
 
     def evaluated(self, module: nn.Module) -> Losses:
         """Losses of one model; what its forward draws in evaluation is the same for all."""

@@ -47,6 +47,11 @@ class ModuleFactory:
         return module.train()
 
 
+def with_channels_last(module: nn.Module) -> nn.Module:
+    """The module with the weights of its convolutions in a plane stored with channels innermost."""
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return] # torch's stubs
+
+
 def _tensors(module: nn.Module) -> list[Tensor]:
     return [*module.parameters(), *module.buffers()]
 

@@ -29,7 +29,7 @@ def step_seconds(trainer: LoopedTrainer | TogetherTrainer, steps: int) -> float:
     count = trainer.together if isinstance(trainer, TogetherTrainer) else 1
     seeds = np.zeros(count, dtype=np.uint64)
     if isinstance(trainer, LoopedTrainer):
-        module = setting.factory.build(0).to(setting.data.device)
+        module = trainer.fresh(0)
         began = _now(setting.data.device)
         trainer.train(module, setting.stream(members, 0))
     else:

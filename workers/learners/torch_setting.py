@@ -23,8 +23,9 @@ from workers.learners.torch_schedules import schedule_factors
 class TrainingSetting:
     """A job's torch learner on its data.
 
-    kept: the losses returned. functions: the user's. skip_single: see `BatchStream`. checkpoints: of the one group
-    that trains with this setting, where states are kept in the middle.
+    kept: the losses returned. functions: the user's. skip_single: see `BatchStream`.
+    channels_last: how models that are looped are stored. checkpoints: of the one group that trains with this setting,
+    where states are kept in the middle.
     """
 
     spec: TorchSpec
@@ -35,6 +36,7 @@ class TrainingSetting:
     objective: Objective
     functions: UserFunctions = field(default_factory=UserFunctions)
     skip_single: bool = False
+    channels_last: bool = False
     checkpoints: GroupCheckpoints | None = None
 
     @property
