@@ -17,7 +17,7 @@ import torch
 from harness.networks import Setting, SmallCnn, plain_retrain
 from harness.processes import Pair
 from harness.table import machine, print_table
-from harness.timing import in_turn, ratio
+from harness.timing import ratio
 
 SETTING = Setting(SmallCnn, features=784, n=4000, m=2800, batch=128, epochs=1)
 RETRAINS = 2
@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     learner, choice = SETTING.piloted()
     with Pair(partial(works, learner.together)) as pair:
-        found = in_turn({name: lambda name=name: pair.run(name) for name in pair.names}, turns=5)
+        found = pair.in_turn(pair.names, turns=5)
     gain = ratio(found["plain"], found["ours"])
     rates = {name: f"{2 * RETRAINS / timed.median:.2f}" for name, timed in found.items()}
     print(machine())

@@ -1,12 +1,15 @@
 """Two processes at a time, each on one thread: what a machine with two cores gives."""
 
 import multiprocessing
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Self
 
 import torch
+
+from harness.timing import Timed
 
 Work = Callable[[], object]
 
@@ -16,8 +19,9 @@ def _serve(connection: Connection, make: Callable[[], dict[str, Work]]) -> None:
     works = make()
     connection.send(sorted(works))
     while (name := connection.recv()) is not None:
+        began = time.process_time()
         result = works[name]()
-        connection.send(result if isinstance(result, int) else None)
+        connection.send((time.process_time() - began, result if isinstance(result, int) else 0))
 
 
 class Pair:
@@ -35,11 +39,26 @@ class Pair:
         names = [end.recv() for end in self._ends]
         self.names: list[str] = names[0]
 
-    def run(self, name: str) -> list[int | None]:
-        """Both do the work of that name; what it counted in each, where it counts."""
+    def run(self, name: str) -> tuple[float, int]:
+        """Both do the work of that name: processor seconds of the slower one, and what the first counted."""
         for end in self._ends:
             end.send(name)
-        return [end.recv() for end in self._ends]
+        found = [end.recv() for end in self._ends]
+        return max(seconds for seconds, _ in found), found[0][1]
+
+    def in_turn(self, names: Sequence[str], turns: int = 3) -> dict[str, Timed]:
+        """Both do each work in turn, after a turn that is not counted.
+
+        Processor seconds of single threads: the two disturb each other in caches and memory, as workers do, but what
+        else runs on the machine is not counted.
+        """
+        seconds: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(turns + 1):
+            for name in names:
+                found, _ = self.run(name)
+                if turn:
+                    seconds[name].append(found)
+        return {name: Timed(name, tuple(values)) for name, values in seconds.items()}
 
     def __enter__(self) -> Self:
         """Itself."""
