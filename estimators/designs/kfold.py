@@ -100,7 +100,8 @@ class KFold:
 
 def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Design:
     del material
-    return KFold(n=n, folds=DEFAULT_FOLDS if parameters.folds is None else parameters.folds, seed=seed)
+    folds = min(DEFAULT_FOLDS, n) if parameters.folds is None else parameters.folds
+    return KFold(n=n, folds=folds, seed=seed)
 
 
 ENTRY = DesignEntry(

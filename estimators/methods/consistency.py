@@ -1,4 +1,4 @@
-"""How regular an instance is: the C-score and Data-OOB."""
+"""How regular an instance is: the C-score, Data-OOB, and memorization by folds."""
 
 from typing import Any
 
@@ -6,8 +6,11 @@ import numpy as np
 
 from estimators.aggregators.c_score import CScore
 from estimators.aggregators.data_oob import DataOob
+from estimators.aggregators.fold_memorization import FoldMemorization
 from estimators.aggregators.protocol import Aggregator
+from estimators.designs.kfold import KFold
 from estimators.designs.protocol import Design
+from estimators.errors import WrongDesign
 from estimators.methods.laws import fixed_size, independent_share, refusal
 from estimators.methods.value_method import Asked, Options, ValueMethod
 from estimators.predicted_errors import held_out_error
@@ -40,6 +43,19 @@ def _data_oob_objection(design: Design, options: Options, draws: int | None) -> 
         return ""
     reason = "it takes random subsets of one size, or each instance with one probability"
     return refusal("data_oob", design, reason, "design uniform with fraction 0.632")
+
+
+def _by_folds(asked: Asked) -> Aggregator[Any, Any]:
+    if not isinstance(asked.design, KFold):
+        raise WrongDesign(_by_folds_objection(asked.design, asked.options, None))
+    return FoldMemorization(value=asked.value, loss=asked.loss, design=asked.design, ends=asked.ends)
+
+
+def _by_folds_objection(design: Design, options: Options, draws: int | None) -> str:
+    del options, draws
+    if isinstance(design, KFold):
+        return ""
+    return refusal("generative_downsampling", design, "it takes repeated partitions into folds", "design kfold")
 
 
 ROWS = (
@@ -78,5 +94,23 @@ ROWS = (
         per_instance=True,
         needs_train_losses=True,
         objection=_data_oob_objection,
+    ),
+    ValueMethod(
+        name="generative_downsampling",
+        title="Memorization by folds (generative Downsampling)",
+        meaning=(
+            "How much higher an instance's own loss is where its fold was left out of training, over repeated "
+            "partitions: high for what a model knows by heart; for generative models with minus the log density."
+        ),
+        formula="mean over repeats of L(z_i) without i's fold - mean of L(z_i) over the repeat's other retrains",
+        paper="van den Burg and Williams, NeurIPS 2021",
+        equation="Hammoudeh and Lowd 2024, equation 14",
+        cost="folds retrains a repeat (10 x 10 in the paper); losses on the training instances are kept",
+        designs=("kfold",),
+        maker=_by_folds,
+        prediction=held_out_error,
+        per_instance=True,
+        needs_train_losses=True,
+        objection=_by_folds_objection,
     ),
 )

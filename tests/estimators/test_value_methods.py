@@ -199,7 +199,7 @@ def test_a_method_says_what_it_is(value, design):
 
 def test_a_value_refuses_a_design_by_naming_those_that_do():
     assert "run design uniform" in value_method("downsampling").accepts(design_of("bernoulli", N))
-    assert "run design paired or bernoulli" in value_method("banzhaf").accepts(design_of("uniform", N))
+    assert "run design paired or bernoulli" in value_method("banzhaf").accepts(design_of(VALUES[value].designs[0], N))
     assert "p = 0.3" in value_method("banzhaf_sample_reuse").accepts(
         make_design("bernoulli", n=N, seed=0, probability=0.3)
     )
@@ -218,7 +218,7 @@ def test_an_unknown_value_is_answered_with_the_nearest_name(typed, nearest):
 
 @pytest.mark.parametrize("value", [name for name, method in VALUES.items() if method.needs_train_losses])
 def test_a_value_of_own_losses_says_when_they_were_not_kept(value):
-    aggregator, rows = campaign(value, "uniform")
+    aggregator, rows = campaign(value, VALUES[value].designs[0])
     with pytest.raises(MissingRows, match="train_losses: true"):
         aggregate(aggregator, [Retrains(rows.members, rows.losses)])
 
