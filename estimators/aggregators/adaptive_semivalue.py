@@ -119,9 +119,22 @@ class AdaptiveSemivalue:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + unvaried_note(constant[:-1]),
+            notes=two_sided_notes(state.counts, state.rows) + unvaried_note(constant[:-1]) + self._noise_note(state),
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
+
+    def _noise_note(self, state: AdaptiveState) -> tuple[str, ...]:
+        """How much of the spread of the mean loss over rows is the learner's own, told by D's replicates."""
+        replicates = len(self.ends.full)
+        if self.ends.deterministic or replicates < 2 or state.rows < 2:
+            return ()
+        own = float(self.ends.full.mean(axis=1).var(ddof=1))
+        spread = float(unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)[-1])
+        if not spread:
+            return ()
+        share = min(own / spread, 1.0)
+        said = f"errors hold the learner's own noise, {share:.1%} of the variance of the mean test loss over rows"
+        return (f"{said} ({replicates} replicates of D)",)
 
     def _pivot(self) -> FloatArray:
         pivot: FloatArray = with_mean(self.ends.pivot()[None, :])[0]

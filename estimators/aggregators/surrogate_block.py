@@ -58,7 +58,8 @@ def estimated_block(
     """Values and variances from the units of a block, at least 2; its losses are less the pivot [c]."""
     fold = law.symmetric and _is_paired(block)
     items = _with_ends(_items(block, weights, fold=fold), law, ends, pivot, fold=fold)
-    choices = [[linear(law), of_size(law), products(law, order)] for order in ORDERS]
+    sizes = np.unique(items.members.sum(axis=1))
+    choices = [[linear(law), of_size(law, sizes), products(law, order)] for order in ORDERS]
     choices = [[folded(part) for part in parts] for parts in choices] if fold else choices
     with one_blas_thread():
         found = _estimate(items, choices, ends, fold=fold)
@@ -160,9 +161,9 @@ def _noise(units: IntArray) -> FloatArray:
 
 def _distances(members: BoolArray) -> IntArray:
     """In how many instances each two rows of members [m, n] differ, [m, m]."""
-    x = members.astype(np.float64)
-    sizes = x.sum(axis=1)
-    distances: IntArray = np.rint(sizes[:, None] + sizes[None, :] - 2.0 * (x @ x.T)).astype(np.int64)
+    x = members.astype(np.float32)  # exact: counts below 2^24
+    sizes = members.sum(axis=1)
+    distances: IntArray = sizes[:, None] + sizes[None, :] - 2 * np.rint(x @ x.T).astype(np.int64)
     return distances
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cholesky
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 
 from estimators.arrays import FloatArray, IntArray
@@ -50,13 +51,12 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
     def objective(logs: FloatArray) -> tuple[float, FloatArray]:
         scales = np.exp(logs)
         try:
-            factor = cho_factor(_covariance(parts, noise, scales[:3], scales[3]), lower=True)
+            inverse, half_log_determinant = _inverse(_covariance(parts, noise, scales[:3], scales[3]))
         except np.linalg.LinAlgError:
             return 1e12, np.zeros(4)
-        inverse = cho_solve(factor, np.eye(len(noise)))
         alpha = inverse @ responses
         columns = responses.shape[1]
-        value = 0.5 * float(np.sum(responses * alpha)) + columns * float(np.log(np.diag(factor[0])).sum())
+        value = 0.5 * float(np.sum(responses * alpha)) + columns * half_log_determinant
         slope = columns * inverse - alpha @ alpha.T
         gradient = [0.5 * float(np.sum(slope * part)) * scale for part, scale in zip(parts, scales[:3], strict=True)]
         gradient.append(0.5 * float(np.diag(slope) @ noise) * float(scales[3]))
@@ -70,7 +70,7 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
 def fit(parts: Sequence[FloatArray], noise: FloatArray, responses: FloatArray, scales: Scales, units: IntArray) -> Fit:
     """The process with these scales, conditioned on responses [m, c]; units [m]: rows that are left out together."""
     covariance = _covariance(parts, noise, np.array(scales.components), scales.noise)
-    inverse = cho_solve(cho_factor(covariance, lower=True), np.eye(len(noise)))
+    inverse, _ = _inverse(covariance)
     coefficients = inverse @ responses
     own = np.diag(covariance) - sum(scale * np.diag(part) for scale, part in zip(scales.components, parts, strict=True))
     return Fit(coefficients, own[:, None] * coefficients, *_left_out(inverse, coefficients, units))
@@ -86,6 +86,16 @@ def _left_out(inverse: FloatArray, coefficients: FloatArray, units: IntArray) ->
             spread = np.linalg.inv(inverse[np.ix_(own, own)])
             left_out[own], variances[own] = spread @ coefficients[own], np.diag(spread)
     return left_out, variances
+
+
+def _inverse(covariance: FloatArray) -> tuple[FloatArray, float]:
+    """The inverse of a covariance and half the log of its determinant; raises LinAlgError where it has none."""
+    factor = cholesky(covariance, lower=True)
+    lower, failed = dpotri(factor, lower=True)
+    if failed:
+        raise np.linalg.LinAlgError("a covariance is not positive definite")
+    inverse: FloatArray = np.tril(lower) + np.tril(lower, -1).T
+    return inverse, float(np.log(np.diag(factor)).sum())
 
 
 def _covariance(parts: Sequence[FloatArray], noise: FloatArray, scales: FloatArray, level: float) -> FloatArray:

@@ -21,6 +21,7 @@ from estimators.arrays import FloatArray, IntArray
 
 MOST_NODES = 64
 SIZE_SCALE = 0.8
+LEAST_MASS = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +52,42 @@ def beta_mixture(n: int, alpha: float, beta: float) -> tuple[FloatArray, FloatAr
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One covariance of losses, by_distance [n + 1] or by_sizes [n + 1, n + 1].
+    """One covariance of losses: by_distance [n + 1], or a function of places [n + 1] of the sizes.
 
     inside, outside [n + 1]: that of the semivalue of i with the loss on T, by the size of T, with i in T and without.
+    mirrored: half the difference to the complement is meant.
     """
 
     by_distance: FloatArray | None
-    by_sizes: FloatArray | None
+    places: FloatArray | None
     inside: FloatArray
     outside: FloatArray
+    mirrored: bool = False
 
     def between(self, distances: IntArray, a: IntArray, b: IntArray) -> FloatArray:
         """Covariances [A, B] of losses on subsets of sizes a [A] and b [B] that differ in distances [A, B]."""
-        if self.by_sizes is not None:
-            return self.by_sizes[a[:, None], b[None, :]]
-        if self.by_distance is None:
-            raise ValueError("a component has covariances by distance or by sizes")
-        return self.by_distance[distances]
+        if self.by_distance is not None:
+            return self.by_distance[distances]
+        if self.places is None:
+            raise ValueError("a component has covariances by distance or by places of sizes")
+        left, right = self.places[a][:, None], self.places[b][None, :]
+        return (_alike(left, right) - _alike(left, -right)) / 2.0 if self.mirrored else _alike(left, right)
+
+
+def _alike(a: FloatArray, b: FloatArray) -> FloatArray:
+    covariance: FloatArray = 1.0 + np.exp(-0.5 * (a - b) ** 2)
+    return covariance
 
 
 def folded(component: Component) -> Component:
     """The covariance of v(S) - v(D without S) over 2, and of the semivalue with it; for pairs of complements."""
-    by_distance, by_sizes = component.by_distance, component.by_sizes
+    by_distance = component.by_distance
     return Component(
         by_distance=None if by_distance is None else (by_distance - by_distance[::-1]) / 2.0,
-        by_sizes=None if by_sizes is None else (by_sizes - by_sizes[:, ::-1]) / 2.0,
+        places=component.places,
         inside=(component.inside - component.outside[::-1]) / 2.0,
         outside=(component.outside - component.inside[::-1]) / 2.0,
+        mirrored=True,
     )
 
 
@@ -88,14 +98,17 @@ def linear(law: SemivalueLaw) -> Component:
     return Component((n - 2.0 * np.arange(n + 1)) / n, None, effect, -effect)
 
 
-def of_size(law: SemivalueLaw) -> Component:
-    """A smooth function of the size."""
+def of_size(law: SemivalueLaw, sizes: IntArray) -> Component:
+    """A smooth function of the size; its effect is worked out for the sizes [m] met, and their complements'."""
     n = law.n
-    sizes = np.arange(n + 1)
-    place = np.log((sizes + 1.0) / (n - sizes + 1.0)) / SIZE_SCALE
-    covariance = 1.0 + np.exp(-0.5 * (place[:, None] - place[None, :]) ** 2)
-    effect = law.p @ (covariance[1:] - covariance[:-1])
-    return Component(None, covariance, effect, effect)
+    every = np.arange(n + 1)
+    places = np.log((every + 1.0) / (n - every + 1.0)) / SIZE_SCALE
+    effect = np.full(n + 1, np.nan)
+    joined = np.flatnonzero(law.p > LEAST_MASS * law.p.max())
+    for size in np.unique(np.concatenate([sizes, n - sizes])).tolist():
+        step = _alike(places[joined + 1], places[size]) - _alike(places[joined], places[size])
+        effect[size] = law.p[joined] @ step
+    return Component(None, places, effect, effect)
 
 
 def products(law: SemivalueLaw, order: float) -> Component:

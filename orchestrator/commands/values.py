@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from estimators.evaluation.order_certainty import order_certain
 from estimators.influence import Influence, InstanceValues
 from estimators.transforms import OVER
 from orchestrator import comparing
@@ -93,5 +94,7 @@ def _show(found: Influence | InstanceValues, result: JobResult) -> None:
     click.echo(ordered.head(10).to_string(index=False))
     click.echo("...")
     click.echo(ordered.tail(10).to_string(index=False))
-    click.echo(f"signs that are certain: {frame['certain'].mean():.1%}")
+    click.echo(
+        f"signs that are certain: {frame['certain'].mean():.1%}; pairs whose order is: {order_certain(data):.1%}"
+    )
     click.echo("\nNext: the same with -o values.parquet (or .npz, .csv)")
