@@ -25,10 +25,9 @@ def a_job(folder: Path, *, truncate: bool, walks: int = WALKS) -> Job:
         learner={"kind": "ridge"},
         campaigns=[
             {**walk, "truncate": {"tolerance": TOLERANCE, "patience": PATIENCE}} if truncate else walk,
-            {"design": "bernoulli", "probability": 0.5, "retrains": 8},
         ],
         cluster={"address": "in_process"},
-        values=["banzhaf"],
+        values=["shapley_permutations"],
         folder=folder,
     )
 
@@ -75,6 +74,8 @@ def test_walks_stop_where_an_untruncated_campaign_says_and_rows_are_the_same_bit
     assert np.concatenate([block.losses for block in found]).tobytes() == full_rows[draws].tobytes()
     trained = len(set(truncated.row_ids()))
     assert trained < len(set(whole.row_ids()))
+    notes = truncated.values("shapley_permutations").notes
+    assert any(f"{(stops < N - 1).sum()} of {WALKS} walks were truncated" in note for note in notes)
     assert truncated.store.facts().rows <= trained + (PATIENCE - 1) * WALKS + 8
 
 
