@@ -76,7 +76,7 @@ def test_the_validation_set_belongs_to_the_fingerprint_only_where_retrains_stop_
 
 def test_options_at_their_defaults_leave_older_fingerprints_as_they_were() -> None:
     assert set(learner_facts(TorchSpec(model="model.py:Net"))) == {
-        *("model", "kind", "arguments", "epochs", "batch_size", "losses", "train_losses", "seed"),
+        *("model", "kind", "arguments", "epochs", "batch_size", "seed"),
         *(f"optimizer.{name}" for name in ("name", "lr", "momentum", "nesterov", "weight_decay", "betas", "eps")),
         *(f"schedule.{name}" for name in ("name", "warmup", "every", "gamma")),
     }

@@ -264,3 +264,14 @@ def test_options_that_do_not_fit_are_refused_with_the_mend(name):
 def test_functions_that_return_something_else_are_named(functions, message, together):
     with pytest.raises(LearnerError, match=message):
         make(together, functions).retrain(*subsets())
+
+
+def test_early_stopping_goes_on_from_a_state_in_its_middle_with_the_same_bits():
+    learner = make(4, None, early_stopping=EarlyStoppingSpec(patience=1))
+    members, seeds = subsets()
+    trainer = learner._trainer
+    whole, begun, other = trainer.trained(members, seeds), trainer.fresh(seeds), trainer.fresh(seeds)
+    trainer.training(begun, members, seeds).run(until=7)
+    other.restore(begun.tensors())
+    trainer.training(other, members, seeds).run()
+    assert torch.equal(other.flat, whole.flat)
