@@ -20,9 +20,10 @@ from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.data.tables import features_shown
 from orchestrator.evaluation.keeping import kept_evaluation
+from orchestrator.keeping.staleness import rows_used
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
-from orchestrator.report.contents import CampaignFacts, Command, Convergence, FailureFacts, ReportInput
+from orchestrator.report.contents import ROWS_OF, CampaignFacts, Command, Convergence, FailureFacts, ReportInput
 from orchestrator.report.headline_metrics import headline_metrics
 from orchestrator.report.page import write_report as write_page
 from orchestrator.report.picture_files import picture_files
@@ -105,7 +106,7 @@ def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
             Command(_command("run", result), "trains nothing that is stored, and computes everything again")
         ],
         versions=versions(),
-        fingerprints=asdict(result.campaigns[0].store.fingerprints) if result.campaigns else {},
+        fingerprints=_fingerprints(result),
         cost=_cost(result),
         evaluation=kept_evaluation(tracker),
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -231,6 +232,14 @@ def _next_commands(result: JobResult, tracker: Tracker) -> list[Command]:
         Command(tracker.ui_command(), "campaigns, charts and chunks in MLflow's pages"),
         Command(_command("plan", result), "what a larger budget would buy: raise `retrains` in the job file first"),
     ]
+
+
+def _fingerprints(result: JobResult) -> dict[str, str]:
+    """Of data, learner and code, and of the rows of each campaign that the page was made from."""
+    if not result.campaigns:
+        return {}
+    rows = {f"{ROWS_OF}{campaign.name}": rows_used(campaign) for campaign in result.campaigns}
+    return asdict(result.campaigns[0].store.fingerprints) | rows
 
 
 def _cost(result: JobResult) -> dict[str, str]:

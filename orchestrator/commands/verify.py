@@ -16,7 +16,7 @@ from orchestrator.wording import counted, shown
 @click.argument("job", type=click.Path(path_type=Path))
 @click.option("--repair", "mend", is_flag=True, help="Set bad files aside (never deleted), so that resume trains anew.")
 @click.option(
-    "--values", type=click.Path(path_type=Path), multiple=True, help="An exported file of values: is it stale?"
+    "--values", type=click.Path(path_type=Path), multiple=True, help="A file of values, or a report: is it stale?"
 )
 @click.pass_context
 def command(ctx: click.Context, *, job: Path, mend: bool, values: tuple[Path, ...]) -> None:

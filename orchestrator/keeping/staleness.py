@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -32,13 +33,13 @@ def rows_used(campaign: Campaign) -> str:
 def freshness(result: JobResult, path: Path) -> Freshness:
     """Compare the rows that a file of values names with those of each campaign now; raises JobError for others."""
     try:
-        rows = _rows_of_npz(path) if path.suffix == ".npz" else _rows_of_parquet(path)
+        rows = _READERS.get(path.suffix, _rows_of_parquet)(path)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        mend = "name a Parquet or npz file that `apportion values` wrote"
+        mend = "name a Parquet or npz file that `apportion values` wrote, or a report"
         raise JobError("cannot be read as exported values", where=str(path), mend=mend) from error
     if not rows:
         return "unknown"
-    return "current" if rows in {rows_used(campaign) for campaign in result.campaigns} else "stale"
+    return "current" if {*rows.split()} <= {rows_used(campaign) for campaign in result.campaigns} else "stale"
 
 
 def _rows_of_npz(path: Path) -> str:
@@ -49,3 +50,13 @@ def _rows_of_npz(path: Path) -> str:
 def _rows_of_parquet(path: Path) -> str:
     metadata = parquet.read_schema(path).metadata or {}
     return str(json.loads(metadata.get(b"apportion", b"{}")).get("rows", ""))
+
+
+def _rows_of_report(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        found = _ROWS_OF_REPORT.search(stream.read(4096))
+    return found.group(1) if found else ""
+
+
+_ROWS_OF_REPORT = re.compile(r'<meta name="apportion-rows" content="([0-9a-f ]*)">')
+_READERS = {".npz": _rows_of_npz, ".html": _rows_of_report}

@@ -11,6 +11,10 @@ from orchestrator.evaluation.record import Evaluation
 from workers.dataset import Dataset
 
 
+ROWS_OF = "rows of "
+"""Begins the names of those fingerprints that tell which rows of a campaign the page was made from."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CampaignFacts:
     """One campaign as it ended.
@@ -115,6 +119,11 @@ class ReportInput:
     def loss(self) -> str:
         """The loss that pictures and distributions are shown for: the first influence's."""
         return self.influences[0].loss if self.influences else ""
+
+    @property
+    def rows(self) -> str:
+        """Which rows the page was made from: hashes, one a campaign."""
+        return " ".join(text for name, text in self.fingerprints.items() if name.startswith(ROWS_OF))
 
     def named_influences(self) -> list[tuple[Influence, str]]:
         """Influences with their campaigns' names."""

@@ -121,3 +121,23 @@ def test_groups_are_valued_by_class_and_unknown_columns_refused(job: Path, tmp_p
     assert "sum_of_banzhaf" in lines[0]
     assert run_command(["groups", str(job), "--by", "colour"]) == 2
     assert "no such column" in capsys.readouterr().err
+
+
+def test_a_report_is_called_stale_once_the_rows_are_others(
+    template_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_good_job(tmp_path)
+    shutil.copy(template_database, tmp_path / "apportion.db")
+    assert run_command(["run", str(path)]) == 0
+    kept = tmp_path / "then.html"
+    shutil.copy(tmp_path / "good-report.html", kept)
+    capsys.readouterr()
+    assert run_command(["verify", str(path), "--values", str(kept)]) == 0
+    assert "of the rows that the store has now" in capsys.readouterr().out
+    path.write_text(path.read_text(encoding="utf-8").replace("retrains: 30", "retrains: 40"), encoding="utf-8")
+    assert run_command(["run", str(path)]) == 0
+    capsys.readouterr()
+    assert run_command(["verify", str(path), "--values", str(kept)]) == 0
+    assert "stale" in capsys.readouterr().out
+    assert run_command(["verify", str(path), "--values", str(tmp_path / "good-report.html")]) == 0
+    assert "of the rows that the store has now" in capsys.readouterr().out
