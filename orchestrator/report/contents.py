@@ -10,7 +10,6 @@ from estimators.influence import Influence, InstanceValues
 from orchestrator.evaluation.record import Evaluation
 from workers.dataset import Dataset
 
-
 ROWS_OF = "rows of "
 """Begins the names of those fingerprints that tell which rows of a campaign the page was made from."""
 
