@@ -219,3 +219,11 @@ def test_the_python_of_the_values_runs_as_it_stands(
     printed = capsys.readouterr().out
     assert "interaction" in printed
     assert "group" in printed
+
+
+def test_the_python_of_gradient_methods_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("docs/gradients.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/gradients.md", "exec"), names)
+    assert names["values"].shape == (50, 10)
+    assert "damping" in capsys.readouterr().out
