@@ -5,10 +5,11 @@ from types import MappingProxyType
 
 from estimators.gradient.methods import INFLUENCE, TRAJECTORIES, GradientMethod
 from estimators.gradient.other_methods import OTHERS
+from estimators.gradient.unroll.methods import UNROLLED
 from estimators.naming import entry_named
 
 GRADIENTS: Mapping[str, GradientMethod] = MappingProxyType(
-    {method.name: method for method in (*INFLUENCE, *TRAJECTORIES, *OTHERS)}
+    {method.name: method for method in (*INFLUENCE, *TRAJECTORIES, *OTHERS, *UNROLLED)}
 )
 
 

@@ -1,0 +1,1 @@
+"""Methods that differentiate a whole run of training, step by step, as it was recorded."""
