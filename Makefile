@@ -31,6 +31,7 @@ test: $(BIN)/apportion
 	$(BIN)/python -m pytest -m "not slow and not gpu"
 
 test-slow: $(BIN)/apportion
+	@$(PIP) -e '.[examples,test,server,trees,cluster]'
 	$(BIN)/python -m pytest -m slow --timeout 1800
 
 format: $(BIN)/apportion
