@@ -115,7 +115,8 @@ SEMIVALUES = [
 @pytest.mark.parametrize("noise", [0.0, 0.2], ids=["deterministic", "depends_on_seed"])
 @pytest.mark.parametrize(("label", "name", "said"), SEMIVALUES, ids=[f"{each[0]}-{each[1]}" for each in SEMIVALUES])
 def test_intervals_of_semivalues_cover(label, name, said, noise):
-    assert_semivalue_covers(label, name, said, noise, draws=198)
+    # residuals of Beta Shapley's heavy small subsets have long tails: at 20 n rows its intervals cover 90 % at worst
+    assert_semivalue_covers(label, name, said, noise, draws=450 if label == "beta_shapley" else 198)
 
 
 def test_intervals_of_shapley_values_from_pairs_cover():
