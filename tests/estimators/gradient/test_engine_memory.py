@@ -6,7 +6,7 @@ import sys
 import pytest
 
 SCRIPT = """
-import resource, torch
+import re, torch
 from torch import nn
 from estimators.gradient.engine import Engine
 from estimators.gradient.objective import CrossEntropy, Instances, Objective
@@ -20,15 +20,16 @@ train, test = Instances(x[:n], y[:n]), Instances(x[n:], y[n:])
 source = gradient_source(Objective(module, CrossEntropy()), train, block_rows=1024)
 engine = Engine(Estimator(name="x", weights="rate"), source, train, test)
 engine.block(next(iter(engine.names())))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak = lambda: int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])
+before = peak()
 values = engine.values()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 """
 
 
 def grown(n: int) -> float:
     """MB that the peak grows by beyond one block."""
-    words = [sys.executable, "-c", SCRIPT.format(n=n)]
+    words = [sys.executable, "-c", SCRIPT.replace("{n}", str(n))]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)
     return int(done.stdout) / 1024
 
