@@ -167,6 +167,23 @@ def test_separable_data_with_hardly_any_penalty_reach_the_tolerance(classes):
     assert np.abs(gradient).max() <= spec.gradient_tolerance
 
 
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-3, 1e-4, 3e-6])
+@pytest.mark.parametrize("scale", [1.0, 100.0])
+def test_wide_tolerances_hold_in_float64_too(tolerance, scale):
+    data = classification_data(classes=3)
+    data = dataclasses.replace(data, train_features=data.train_features * scale)
+    spec = LogisticRegressionSpec(gradient_tolerance=tolerance)
+    learner, members = logistic_regression_learner(spec, data), subsets(12, data.n)
+    for row, own in zip(members, learner.trained(members, None)["coefficients"], strict=True):
+        features = np.c_[data.train_features[row], np.ones(row.sum())]
+        logits = features @ own.T
+        probabilities = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        penalty = own * np.append(np.ones(own.shape[1] - 1), 0.0)
+        gradient = ((probabilities - np.eye(3)[data.train_labels[row]]).T @ features + penalty) / row.sum()
+        assert np.abs(gradient).max() <= tolerance
+
+
 def test_features_that_are_not_finite_spoil_the_subsets_that_hold_them_alone():
     data = classification_data(classes=2)
     spoilt = data.train_features.copy()

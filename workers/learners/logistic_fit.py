@@ -1,7 +1,7 @@
 """Fits K logistic regressions side by side, each to the same gradient tolerance in float64.
 
 First in float32, where products are twice as fast, as far as rounding lets the gradient be seen; from there in float64,
-which confirms the tolerance. Descents begin over the Hessian at zero; those that take long go on over the Hessian at
+which confirms the tolerance, unless that is so wide that float32's rounding of a gradient cannot hide a miss. Descents begin over the Hessian at zero; those that take long go on over the Hessian at
 the place reached, which separable data need. A problem starts at zero and every choice is its own subset's: its minimum
 has the same bits whatever the others are.
 """
@@ -21,6 +21,7 @@ from workers.learners.logistic_objective import Problem, TrainingRows
 from workers.learners.preconditioners import inverses
 
 SINGLE_FLOOR: Final = 4 * float(np.finfo(np.float32).eps)
+SINGLE_ROUNDING: Final = 64 * float(np.finfo(np.float32).eps)
 SINGLE_SHARE: Final = 0.7
 SINGLE_JITTER: Final = 1e-5
 DOUBLE_JITTER: Final = 1e-12
@@ -45,7 +46,7 @@ class Fit:
             LearnerError: one does not reach the tolerance within `max_iterations`.
         """
         start, hessians = self._zeros(problems), [self._at_zero(problem) for problem in problems]
-        inverse = self._inverse(hessians, SINGLE_JITTER)
+        inverse, places = self._inverse(hessians, SINGLE_JITTER), np.arange(len(problems))
         if self.rows.shareable:
             scales = np.array([self._scale(*each) for each in zip(problems, hessians, strict=True)])
             floors = np.maximum(SINGLE_SHARE * self.tolerance, SINGLE_FLOOR * scales)
@@ -54,6 +55,14 @@ class Fit:
             )
             usable = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
             start = np.where(usable, rough.parameters, 0.0).astype(np.float64)
+            seen = rough.largest_gradient + SINGLE_ROUNDING * scales <= self.tolerance
+            places = np.flatnonzero(~(usable[:, 0, 0] & seen))
+        if len(places):
+            start[places] = self._in_double([problems[k] for k in places], start[places], inverse[places])
+        return start
+
+    def _in_double(self, problems: Sequence[Problem], start: FloatArray, inverse: AnyArray) -> FloatArray:
+        """Parameters at the minima, from `start`; raises as `parameters` does."""
         minima = self._rounds(problems, start, inverse, np.full(len(problems), self.tolerance), self.max_iterations)
         if not (minima.largest_gradient <= self.tolerance).all():
             raise LearnerError(self._not_arrived(problems, minima.largest_gradient))

@@ -31,7 +31,7 @@ from workers.learners.logit_losses import EvaluatedRows, evaluated_rows
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
 
-ARITHMETIC_VERSION: Final = 2
+ARITHMETIC_VERSION: Final = 3
 PARAMETERS_TOGETHER: Final = 2**16
 OWN_ROWS_TOGETHER: Final = 2**23
 MOST_TOGETHER: Final = 128

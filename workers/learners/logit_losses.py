@@ -83,11 +83,19 @@ def _softmax(names: tuple[str, ...], logits: FloatArray, absent: BoolArray, labe
     if "cross_entropy" in names:
         found["cross_entropy"] = np.minimum(total - own, HIGHEST)
     if "zero_one" in names:
-        found["zero_one"] = np.where(np.isnan(total), np.nan, _first_of_likeliest(logits) != labels)
+        found["zero_one"] = np.where(np.isnan(total), np.nan, _wrong(logits, own, labels))
     if "margin" in names:
         logits[:, labels, rows] = -np.inf
         found["margin"] = np.minimum(total - own, HIGHEST) - np.minimum(total - logits.max(axis=1), HIGHEST)
     return found
+
+
+def _wrong(logits: FloatArray, own: FloatArray, labels: IntArray) -> BoolArray:
+    """Whether the first likeliest class is another: of shifted logits [A, C, rows], and those of the own class."""
+    if np.count_nonzero(logits == 0.0) == own.size and not np.isnan(own).any():  # one each: no ties
+        return own != 0.0
+    wrong: BoolArray = _first_of_likeliest(logits) != labels
+    return wrong
 
 
 def _first_of_likeliest(logits: FloatArray) -> IntArray:
