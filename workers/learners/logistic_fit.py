@@ -1,9 +1,10 @@
 """Fits K logistic regressions side by side, each to the same gradient tolerance in float64.
 
 First in float32, where products are twice as fast, as far as rounding lets the gradient be seen; from there in float64,
-which confirms the tolerance, unless that is so wide that float32's rounding of a gradient cannot hide a miss. Descents begin over the Hessian at zero; those that take long go on over the Hessian at
-the place reached, which separable data need. A problem starts at zero and every choice is its own subset's: its minimum
-has the same bits whatever the others are.
+which confirms the tolerance, unless that is so wide that float32's rounding of a gradient cannot hide a miss. Descents
+begin over the Hessian at zero; those that take long go on over the Hessian at the place reached, which separable data
+need. A problem starts at zero and every choice is its own subset's: its minimum has the same bits whatever the others
+are.
 """
 
 from collections.abc import Sequence
