@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from estimators.arrays import AnyArray, FloatArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray
 from workers.errors import LearnerError
 from workers.learners.batched_minimiser import Minima, minimise
 from workers.learners.fixed_products import padded_to
@@ -47,18 +47,18 @@ class Fit:
             LearnerError: one does not reach the tolerance within `max_iterations`.
         """
         start, hessians = self._zeros(problems), [self._at_zero(problem) for problem in problems]
-        inverse, places = self._inverse(hessians, SINGLE_JITTER), np.arange(len(problems))
+        inverse, places = self._inverse(hessians, SINGLE_JITTER), list(range(len(problems)))
         if self.rows.shareable:
             scales = np.array([self._scale(*each) for each in zip(problems, hessians, strict=True)])
             floors = np.maximum(SINGLE_SHARE * self.tolerance, SINGLE_FLOOR * scales)
             rough = self._rounds(
                 problems, start.astype(np.float32), inverse, floors, min(SINGLE_ITERATIONS, self.max_iterations)
             )
-            usable = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
+            usable: BoolArray = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
             start = np.where(usable, rough.parameters, 0.0).astype(np.float64)
             seen = rough.largest_gradient + SINGLE_ROUNDING * scales <= self.tolerance
-            places = np.flatnonzero(~(usable[:, 0, 0] & seen))
-        if len(places):
+            places = np.flatnonzero(~(usable.reshape(-1) & seen)).tolist()
+        if places:
             start[places] = self._in_double([problems[k] for k in places], start[places], inverse[places])
         return start
 
