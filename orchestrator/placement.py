@@ -9,6 +9,7 @@ from orchestrator.driver.pool import Finished, Pool, Running
 from orchestrator.driver.pool_in_process import InProcessPool
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE
+from orchestrator.preparation import devices_of
 from orchestrator.session import Session
 from workers.outcomes import ChunkTask
 from workers.setup import CampaignPlace, WorkerSetup
@@ -56,6 +57,7 @@ def worker_setup(session: Session) -> WorkerSetup:
         device=device_of(prepared.job),
         together=max(each.campaign.plan.facts.together for each in session.campaigns),
         gpu_share=gpu_share_of(prepared.job),
+        devices=devices_of(prepared.job),
         campaigns={
             each.planned.id: CampaignPlace(address=each.chunks.address, facts=session.facts(each), witness=PLAN_FILE)
             for each in session.campaigns

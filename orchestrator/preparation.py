@@ -52,8 +52,18 @@ class Prepared:
     def learner(self, data: Dataset | None = None, *, together: int | None = None, device: str = "auto") -> Learner:
         """The job's learner in this process, on the job's data or on another."""
         return make_learner(
-            self.job.learner, self.loaded.dataset if data is None else data, self.code, device=device, together=together
+            self.job.learner,
+            self.loaded.dataset if data is None else data,
+            self.code,
+            device=device,
+            together=together,
+            devices=devices_of(self.job),
         )
+
+
+def devices_of(job: Job) -> int:
+    """How many devices one retrain takes: the whole GPUs of a worker."""
+    return max(1, int(job.workers.gpus))
 
 
 def prepare(job: Job, say: Callable[[str], None]) -> Prepared:

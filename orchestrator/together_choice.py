@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from orchestrator.preparation import Prepared
+from orchestrator.preparation import Prepared, devices_of
 from orchestrator.tracking.tracker import JobRun, Tracker
 from workers.device import limit_gpu
 from workers.learner_specs import TorchSpec
@@ -54,7 +54,7 @@ class ChoiceOfTogether:
             return None
         limit_gpu(job.workers.gpus)
         data = dataclasses.replace(self._prepared.loaded.dataset, groups=None)
-        learner = make_learner(job.learner, data, self._prepared.code)
+        learner = make_learner(job.learner, data, self._prepared.code, devices=devices_of(job))
         if not isinstance(learner, Piloted) or not learner.pilot_sizes:
             return None
         self._say("pilot: how many retrains to train together ...")

@@ -38,7 +38,7 @@ class WorkerSetup:
     """Travels to each worker once.
 
     campaigns: by id; all of a job's, so that no worker is started anew between two. gpu_share: of a GPU's memory, where
-    several workers stand on one.
+    several workers stand on one. devices: how many one retrain of a network takes.
     """
 
     learner: LearnerSpec
@@ -48,12 +48,20 @@ class WorkerSetup:
     together: int
     campaigns: Mapping[str, CampaignPlace]
     gpu_share: float = 1.0
+    devices: int = 1
 
     def make_trainer(self, worker: str) -> "CampaignTrainers":
         """Load data and learner once; raises WorkerError where that, or reaching the store, cannot be done here."""
         limit_gpu(self.gpu_share)
         stores = {campaign: place.opened() for campaign, place in self.campaigns.items()}
-        learner = make_learner(self.learner, self.data, self.code, device=self.device, together=self.together)
+        learner = make_learner(
+            self.learner,
+            self.data,
+            self.code,
+            device=self.device,
+            together=self.together,
+            devices=self.devices,
+        )
         trainers = {
             campaign: ChunkTrainer(learner, stores[campaign], place.facts, worker=worker)
             for campaign, place in self.campaigns.items()

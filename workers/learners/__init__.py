@@ -24,13 +24,15 @@ def make_learner(
     *,
     device: str = "auto",
     together: int | None = None,
+    devices: int = 1,
 ) -> Learner:
     """The learner that `spec` asks for, on `data`; over groups where the data have groups as players.
 
     code: the user's files, for torch and function. together: K, over the spec's own; None leaves it to the learner.
+    devices: how many one looped retrain of a network takes.
     Raises LearnerError where spec and data do not fit, UserCodeError where the user's code does not load, DeviceError.
     """
-    learner = _learner(spec, data, code, device=device, together=together)
+    learner = _learner(spec, data, code, device=device, together=together, devices=devices)
     if data.groups is None:
         return learner
     from workers.grouped import grouped_learner  # noqa: PLC0415 - only where there are groups
@@ -39,11 +41,11 @@ def make_learner(
 
 
 def _learner(
-    spec: LearnerSpec, data: Dataset, code: CodeSnapshot | None, *, device: str, together: int | None
+    spec: LearnerSpec, data: Dataset, code: CodeSnapshot | None, *, device: str, together: int | None, devices: int
 ) -> Learner:
     # imports stand here, each kind's alone, so that the others' libraries are not loaded
     if isinstance(spec, TorchSpec):
-        return _torch_learner(spec, data, _carried(code, spec.model), device=device, together=together)
+        return _torch_learner(spec, data, _carried(code, spec.model), device=device, together=together, devices=devices)
     if isinstance(spec, LogisticRegressionSpec):
         from workers.learners.logistic_regression import logistic_regression_learner  # noqa: PLC0415 - see above
 
@@ -63,14 +65,16 @@ def _learner(
     return _function_learner(spec, data, _carried(code, spec.function))
 
 
-def _torch_learner(spec: TorchSpec, data: Dataset, code: CodeSnapshot, *, device: str, together: int | None) -> Learner:
+def _torch_learner(
+    spec: TorchSpec, data: Dataset, code: CodeSnapshot, *, device: str, together: int | None, devices: int
+) -> Learner:
     from workers.learners.torch_functions import user_functions  # noqa: PLC0415 - imports torch
     from workers.learners.torch_learner import TorchLearner  # noqa: PLC0415 - imports torch
     from workers.learners.torch_module import checked_class  # noqa: PLC0415 - imports torch
 
     model_class = checked_class(load_object(spec.model, code), spec.model)
     functions = user_functions(spec, code)
-    return TorchLearner(spec, data, model_class, functions=functions, device=device, together=together)
+    return TorchLearner(spec, data, model_class, functions=functions, device=device, together=together, devices=devices)
 
 
 def _function_learner(spec: FunctionSpec, data: Dataset, code: CodeSnapshot) -> Learner:

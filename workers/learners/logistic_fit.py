@@ -54,10 +54,10 @@ class Fit:
             rough = self._rounds(
                 problems, start.astype(np.float32), inverse, floors, min(SINGLE_ITERATIONS, self.max_iterations)
             )
-            usable: BoolArray = np.isfinite(rough.parameters).all(axis=(1, 2), keepdims=True)
-            start = np.where(usable, rough.parameters, 0.0).astype(np.float64)
+            usable: BoolArray = np.array([np.isfinite(each).all() for each in rough.parameters])
+            start = np.where(usable[:, None, None], rough.parameters, 0.0).astype(np.float64)
             seen = rough.largest_gradient + SINGLE_ROUNDING * scales <= self.tolerance
-            places = np.flatnonzero(~(usable.reshape(-1) & seen)).tolist()
+            places = np.flatnonzero(~(usable & seen)).tolist()
         if places:
             start[places] = self._in_double([problems[k] for k in places], start[places], inverse[places])
         return start

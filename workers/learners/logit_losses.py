@@ -92,10 +92,8 @@ def _softmax(names: tuple[str, ...], logits: FloatArray, absent: BoolArray, labe
 
 def _wrong(logits: FloatArray, own: FloatArray, labels: IntArray) -> BoolArray:
     """Whether the first likeliest class is another: of shifted logits [A, C, rows], and those of the own class."""
-    if np.count_nonzero(logits == 0.0) == own.size and not np.isnan(own).any():  # one each: no ties
-        wrong: BoolArray = own != 0.0
-        return wrong
-    wrong = _first_of_likeliest(logits) != labels
+    alone = np.count_nonzero(logits == 0.0) == own.size and not np.isnan(own).any()  # one each: no ties
+    wrong: BoolArray = own != 0.0 if alone else _first_of_likeliest(logits) != labels
     return wrong
 
 

@@ -24,12 +24,17 @@ class CountedDropout(nn.Dropout):
 
     dropout_key: Tensor
     number: int
+    part: tuple[int, int] = (0, 1)
+    """Where in the whole batch the inputs begin, and of how many rows they are; (0, 1) is the whole."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs, of which a share p is 0 and the rest is scaled, in training."""
         if not self.training or self.p == 0.0:
             return inputs
-        places = torch.arange(inputs.numel(), dtype=torch.int32, device=inputs.device).view(inputs.shape)
+        first, rows = self.part
+        begin = inputs.numel() // rows * first
+        places = torch.arange(begin, begin + inputs.numel(), dtype=torch.int32, device=inputs.device)
+        places = places.view(inputs.shape)
         return inputs * keep_mask(places, self.dropout_key, self.p).to(inputs.dtype) / (1.0 - self.p)
 
 

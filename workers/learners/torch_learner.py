@@ -23,6 +23,7 @@ from workers.learners.torch_module import ModuleFactory, checked_class
 from workers.learners.torch_numerics import bits_depend_on, numeric_class
 from workers.learners.torch_objective import objective_of
 from workers.learners.torch_pilot import pilot_sizes, step_seconds
+from workers.learners.torch_replicas import check_replicas, devices_of_retrain
 from workers.learners.torch_setting import TrainingSetting
 from workers.learners.torch_stopping import check_stopping
 from workers.learners.torch_together import TogetherTrainer
@@ -46,7 +47,8 @@ class TorchLearner:
     Row k depends on (members[k], seeds[k]) alone, in every bit for a given numeric class; where a model keeps its bits
     for one K only, or not even then, the numeric class says so.
 
-    together: K, over `spec.together`. device: over `spec.device` unless "auto".
+    together: K, over `spec.together`. device: over `spec.device` unless "auto". devices: how many one looped retrain
+    takes, or their names, the first that of the data (`torch_replicas`).
 
     Raises:
         LearnerError: the model, the data and the job do not fit together.
@@ -62,9 +64,11 @@ class TorchLearner:
         functions: UserFunctions | None = None,
         device: str = "auto",
         together: int | None = None,
+        devices: int | tuple[str, ...] = 1,
     ) -> None:
         self._spec = spec if together is None else dataclasses.replace(spec, together=together)
         self._device = choose_device(spec.device if device == "auto" else device)
+        self._devices = devices_of_retrain(self._device, devices) if isinstance(devices, int) else devices
         self._functions = UserFunctions() if functions is None else functions
         names = tuple(loss_name(loss) for loss in spec.losses)
         self._kept = kept_losses(names, data.task, offered=(*OFFERED[data.task], *self._functions.kept))
@@ -77,6 +81,7 @@ class TorchLearner:
             example=as_inputs(self._data.train_features[:1].cpu()),
         )
         self._report = trial(self._factory, self._data, spec.model, by_hand=spec.precision != "bfloat16")
+        check_replicas(self._devices, normalises_batches=self._report.normalises_batches, model=spec.model)
         self._setting = self._make_setting()
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
@@ -93,6 +98,7 @@ class TorchLearner:
             evaluation_rows=evaluation_rows(instance_floats=self._report.instance_floats, device=self._device),
             skip_single=self._report.normalises_batches,
             channels_last=self._report.channels_last,
+            devices=self._devices,
         )
 
     def _choose_together(self) -> tuple[int, str]:
@@ -103,6 +109,8 @@ class TorchLearner:
         if self._spec.together != "auto":
             asked = self._spec.together
             return asked, "" if asked > 1 else "chosen by the pilot or asked for by together: 1"
+        if len(self._devices) > 1:
+            return 1, f"each retrain takes {len(self._devices)} devices"
         if report.convolutional and self._device == "cpu":
             return 1, "on a CPU, convolutions are faster one model at a time (an integer for together overrides)"
         chosen = self._most_together(by_memory_alone=False)
@@ -156,7 +164,7 @@ class TorchLearner:
     @property
     def pilot_sizes(self) -> tuple[int, ...]:
         """Sizes among which a pilot may choose K; none where the job names K or models can only be looped."""
-        if self._report.stacked is None or self._spec.together != "auto":
+        if self._report.stacked is None or self._spec.together != "auto" or len(self._devices) > 1:
             return ()
         return pilot_sizes(self._device, self._most_together(by_memory_alone=True))
 
@@ -174,9 +182,13 @@ class TorchLearner:
     @property
     def numeric_class(self) -> str:
         """Version, device, precision and threads; K where the bits depend on it."""
+        parted = f", {len(self._devices)} devices a retrain" if len(self._devices) > 1 and self._together == 1 else ""
         products = "" if self._spec.precision == "float32" else f" by {self._spec.precision}"
         return numeric_class(
-            self._device, f"{self._report.precision}{products}", together=self._together, bits_depend=self._bits_depend
+            self._device,
+            f"{self._report.precision}{products}{parted}",
+            together=self._together,
+            bits_depend=self._bits_depend,
         )
 
     def with_together(self, together: int) -> "TorchLearner":

@@ -20,6 +20,7 @@ from workers.learners.torch_losses import losses_of, widened
 from workers.learners.torch_module import seeded, with_channels_last
 from workers.learners.torch_optimizers import module_optimizer
 from workers.learners.torch_precision import computing
+from workers.learners.torch_replicas import Replicas
 from workers.learners.torch_resuming import module_checkpoints
 from workers.learners.torch_setting import TrainingSetting, joined, to_numpy
 from workers.learners.torch_stack import class_major
@@ -42,7 +43,7 @@ class LoopedTrainer:
     def trained(self, members: BoolArray, seed: int) -> nn.Module:
         """The model of a retrain on members [n]."""
         module = self.fresh(seed)
-        with seeded(derive_seed("forward", seed), self.setting.data.device):
+        with seeded(derive_seed("forward", seed), *self.setting.devices):
             self.train(module, self.setting.stream(members, seed))
         return module
 
@@ -103,6 +104,7 @@ class LoopedTraining:
         self._stream = stream
         self._trained = [p for p in module.parameters() if p.requires_grad]
         self.optimizer = module_optimizer(setting.spec.optimizer, self._trained) if self._trained else None
+        self._replicas = Replicas(module, setting.devices)
         self._dropouts = counted(module)
         seeds = np.array([stream.seed], dtype=np.uint64)
         self._keys = [step_keys(seeds, layer, 0, stream.steps) for layer in range(len(self._dropouts))]
@@ -113,7 +115,7 @@ class LoopedTraining:
         last = stream.steps
         if self.optimizer is None:
             return
-        kept = module_checkpoints(self.module, self.optimizer, self._setting.data.device, self._setting.checkpoints)
+        kept = module_checkpoints(self.module, self.optimizer, self._setting.devices, self._setting.checkpoints)
         if kept is not None:
             state.restore(kept.restore())
         if state.step >= last:
@@ -146,8 +148,8 @@ class LoopedTraining:
         inputs, _ = gather(data.train_features, rows, None)
         if self._setting.functions.augment is not None:
             inputs = augmented(self._setting.functions.augment, inputs, self._stream.seed, self.state.step)
-        each = self._setting.objective.each(widened(self.module(inputs)), data.train_labels[rows])
-        (each * torch.from_numpy(coefficients).to(data.device)).sum().backward()  # type: ignore[no-untyped-call] # torch's
+        weights = torch.from_numpy(coefficients).to(data.device)
+        self._replicas.gradients(self._setting.objective, inputs, data.train_labels[rows], weights)
         if spec.clip_norm is not None:
             nn.utils.clip_grad_norm_(self._trained, spec.clip_norm)
         optimizer.step()

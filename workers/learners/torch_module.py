@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from estimators.seeding import derive_seed
 from workers.dataset import Task
 from workers.errors import LearnerError
 from workers.learner_specs import Scalar
@@ -17,14 +18,14 @@ from workers.learners.torch_dropout import count_dropout
 
 
 @contextmanager
-def seeded(seed: int, device: str) -> Iterator[None]:
-    """PyTorch's global generators seeded with `seed` inside, and as they were outside."""
-    on_gpu = device.startswith("cuda")
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+def seeded(seed: int, *devices: str) -> Iterator[None]:
+    """PyTorch's global generators seeded with `seed` inside, and as they were outside; of more GPUs, each otherwise."""
+    gpus = list(dict.fromkeys(device for device in devices if device.startswith("cuda")))
+    with torch.random.fork_rng(devices=gpus):
         torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seed)
+        for place, gpu in enumerate(gpus):
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(derive_seed("device", seed, place) >> 1 if place else seed)
         yield
 
 

@@ -1,6 +1,6 @@
 """Networks that stop in the middle of a retrain and go on: a group's state, or a module's with its optimizer."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,14 @@ class ModuleCheckpoints:
     """A module's training, one step after the other: parameters, buffers, the optimizer and random numbers."""
 
     def __init__(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer, device: str, checkpoints: GroupCheckpoints
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        devices: Sequence[str],
+        checkpoints: GroupCheckpoints,
     ) -> None:
-        self._module, self._optimizer, self._device, self._checkpoints = module, optimizer, device, checkpoints
+        self._module, self._optimizer, self._checkpoints = module, optimizer, checkpoints
+        self._gpus = list(dict.fromkeys(device for device in devices if device.startswith("cuda")))
 
     def restore(self) -> dict[str, Tensor]:
         """Go back to the newest state; returns what stood beside it (see `after`), nothing where there is none."""
@@ -55,8 +60,8 @@ class ModuleCheckpoints:
         held["state"] = _unflattened(tensors)
         self._optimizer.load_state_dict(held)
         torch.set_rng_state(tensors[_GENERATOR])
-        if _CUDA in tensors:
-            torch.cuda.set_rng_state(tensors[_CUDA], self._device)
+        for place, gpu in enumerate(self._gpus):
+            torch.cuda.set_rng_state(tensors[f"{_CUDA}.{place}"], gpu)
         return {name.removeprefix(_BESIDE): t for name, t in tensors.items() if name.startswith(_BESIDE)}
 
     def after(self, step: int, beside: Callable[[], Mapping[str, Tensor]]) -> None:
@@ -69,17 +74,17 @@ class ModuleCheckpoints:
                 f"optimizer.{place}.{name}": torch.as_tensor(part) for name, part in parts.items() if part is not None
             }
         tensors |= {_GENERATOR: torch.get_rng_state()} | {f"{_BESIDE}{name}": t for name, t in beside().items()}
-        if self._device.startswith("cuda"):
-            tensors[_CUDA] = torch.cuda.get_rng_state(self._device)
+        for place, gpu in enumerate(self._gpus):
+            tensors[f"{_CUDA}.{place}"] = torch.cuda.get_rng_state(gpu)
         arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
         self._checkpoints.save(step, arrays)
 
 
 def module_checkpoints(
-    module: nn.Module, optimizer: torch.optim.Optimizer, device: str, checkpoints: GroupCheckpoints | None
+    module: nn.Module, optimizer: torch.optim.Optimizer, devices: Sequence[str], checkpoints: GroupCheckpoints | None
 ) -> ModuleCheckpoints | None:
     """Checkpoints of a module's training, None where none are kept."""
-    return None if checkpoints is None else ModuleCheckpoints(module, optimizer, device, checkpoints)
+    return None if checkpoints is None else ModuleCheckpoints(module, optimizer, devices, checkpoints)
 
 
 def _unflattened(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:

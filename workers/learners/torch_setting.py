@@ -25,7 +25,7 @@ class TrainingSetting:
 
     kept: the losses returned. functions: the user's. skip_single: see `BatchStream`.
     channels_last: how models that are looped are stored. checkpoints: of the one group that trains with this setting,
-    where states are kept in the middle.
+    where states are kept in the middle. devices: of one looped retrain, the first that of the data.
     """
 
     spec: TorchSpec
@@ -38,6 +38,7 @@ class TrainingSetting:
     skip_single: bool = False
     channels_last: bool = False
     checkpoints: GroupCheckpoints | None = None
+    devices: tuple[str, ...] = ("cpu",)
 
     @property
     def users(self) -> dict[str, UserLoss]:
