@@ -30,6 +30,7 @@ from workers.learners.logistic_walk import LogisticWalk
 from workers.learners.logit_losses import EvaluatedRows, evaluated_rows
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
+from workers.trajectory import RecordedRun, TrajectoryMode, solved_run
 
 ARITHMETIC_VERSION: Final = 3
 PARAMETERS_TOGETHER: Final = 2**16
@@ -100,6 +101,11 @@ class LogisticRegressionLearner:
             coefficients[places] = fit.parameters([problems[k] for k in places])[:, :, : coefficients.shape[2]]
         offsets = [np.where(problem.absent, -np.inf, 0.0) for problem in problems]
         return {"coefficients": coefficients, "offsets": np.array(offsets).reshape(-1, self.classes)}
+
+    def recorded(self, members: BoolArray, seed: int, mode: TrajectoryMode) -> RecordedRun:
+        """The optimum, which is all there is of a run: this learner solves and takes no steps."""
+        del mode
+        return solved_run(self.trained(members[None], np.array([seed], dtype=np.uint64)), members)
 
     def losses_of(self, models: Models) -> Losses:
         """Losses of kept models, see `workers.keeping`."""

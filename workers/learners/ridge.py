@@ -26,6 +26,7 @@ from workers.learners.ridge_fit import ridge_fit
 from workers.learners.ridge_grams import Grams
 from workers.losses import kept_losses, regression_losses
 from workers.numeric_class import numpy_class
+from workers.trajectory import RecordedRun, TrajectoryMode, solved_run
 
 ARITHMETIC_VERSION: Final = 2
 PREDICTIONS_TOGETHER: Final = 2**21
@@ -87,6 +88,11 @@ class RidgeLearner:
         for k in np.flatnonzero(np.isnan(solutions[:, 0])).tolist():
             solutions[k, :-1], solutions[k, -1] = ridge_fit(self.data.gathered(members[k]), self.spec)
         return {"coefficients": solutions[:, :-1], "intercepts": solutions[:, -1]}
+
+    def recorded(self, members: BoolArray, seed: int, mode: TrajectoryMode) -> RecordedRun:
+        """The optimum, which is all there is of a run: this learner solves and takes no steps."""
+        del mode
+        return solved_run(self.trained(members[None], np.array([seed], dtype=np.uint64)), members)
 
     def losses_of(self, models: Models) -> Losses:
         """Losses of kept models, see `workers.keeping`."""

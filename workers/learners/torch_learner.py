@@ -27,9 +27,11 @@ from workers.learners.torch_replicas import check_replicas, devices_of_retrain
 from workers.learners.torch_setting import TrainingSetting
 from workers.learners.torch_stopping import check_stopping
 from workers.learners.torch_together import TogetherTrainer
+from workers.learners.torch_trajectory import recorded_run
 from workers.learners.torch_trial import trial
 from workers.learners.torch_walk import TorchWalk
 from workers.losses import OFFERED, kept_losses, loss_name
+from workers.trajectory import RecordedRun, TrajectoryMode
 
 ARITHMETIC_VERSION = 2
 """Raised when the same subset and seed would give other bits: 2 since steps are written by hand."""
@@ -207,6 +209,10 @@ class TorchLearner:
     def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
         """Models of retrains: parameters and buffers by the names of the network's state dict, each [R, ...]."""
         return trained_models(self._trainer, members.astype(np.bool_, copy=False), seeds)
+
+    def recorded(self, members: BoolArray, seed: int, mode: TrajectoryMode) -> RecordedRun:
+        """The run of one retrain, see `workers.trajectory`; looped, whatever K is."""
+        return recorded_run(self._setting, members.astype(np.bool_, copy=False), seed, mode)
 
     def losses_of(self, models: Models) -> Losses:
         """Losses of kept models, see `workers.keeping`."""

@@ -2,14 +2,14 @@
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from estimators.arrays import BoolArray, Float32Array, SeedArray
+from estimators.arrays import BoolArray, Float32Array, IntArray, SeedArray
 from estimators.seeding import derive_seed
 from workers.learner import Losses
 from workers.learners.torch_batches import BatchStream
@@ -95,11 +95,15 @@ class LoopedState:
 
 
 class LoopedTraining:
-    """Moves one module. Its state: the module, the optimizer's `state_dict` and a `LoopedState`."""
+    """Moves one module. Its state: the module, the optimizer's `state_dict` and a `LoopedState`.
+
+    watch: told of each step before it is taken: its number, the rows of its batch, its rate.
+    """
 
     def __init__(self, setting: TrainingSetting, module: nn.Module, stream: BatchStream) -> None:
         self.module = module
         self.state = LoopedState()
+        self.watch: Callable[[int, IntArray, float], None] | None = None
         self._setting = setting
         self._stream = stream
         self._trained = [p for p in module.parameters() if p.requires_grad]
@@ -139,6 +143,8 @@ class LoopedTraining:
     def _step(self, batch: Tensor, coefficients: Float32Array, rate: float) -> None:
         data, spec, optimizer = self._setting.data, self._setting.spec, self.optimizer
         assert optimizer is not None, "run returns before this"
+        if self.watch is not None:
+            self.watch(self.state.step, batch.numpy(), rate)
         for layer, keys in zip(self._dropouts, self._keys, strict=True):
             layer.dropout_key.fill_(int(keys[self.state.step, 0]))
         for group in optimizer.param_groups:

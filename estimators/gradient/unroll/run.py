@@ -20,7 +20,7 @@ class Run:
     """Steps with their batches, and the parameters at the end.
 
     steps: theta before every step, its rate, its batch and the optimiser's state, none left out. final: parameters
-    after the last one.
+    after the last one. precision: what the run was computed in.
     """
 
     objective: Objective
@@ -28,7 +28,7 @@ class Run:
     train: Instances
     steps: Trajectory
     final: Parameters
-    first: int = 0
+    precision: torch.dtype = torch.float64
 
     def __post_init__(self) -> None:
         if not self.steps or any(each.batch is None for each in self.steps):
@@ -62,7 +62,7 @@ class Run:
     def step(self, at: int) -> Step:
         """The step as a function."""
         _, batch = self.batch(at)
-        return step_function(self.rule, self.objective, self.buffers, batch, self.steps[at].rate, self.first + at + 1)
+        return step_function(self.rule, self.objective, self.buffers, batch, self.steps[at].rate, at + 1)
 
     def backwards(self) -> Iterator[int]:
         """Steps from the last to the first."""
@@ -80,11 +80,10 @@ class Run:
         before, recorded = self.parameters(at), self.parameters(at + 1)
         length = _norm({name: recorded[name] - before[name] for name in before})
         missed = _norm({name: recorded[name] - after[name].detach() for name in before})
-        dtype = next(iter(before.values())).dtype
-        scale = max(length, 1e-5 * _norm(before)) if dtype == torch.float32 else length
-        if missed > AGREEMENT[dtype] * max(scale, 1e-300):
+        rounded = 1e-4 * _norm(before) if self.precision == torch.float32 else 0.0
+        if missed > AGREEMENT[self.precision] * max(length, rounded, 1e-300):
             raise EstimatorError(
-                f"step {self.first + at} does not replay: it ends {missed / max(length, 1e-300):.2g} of its length "
+                f"step {at} does not replay: it ends {missed / max(length, 1e-300):.2g} of its length "
                 "from where the run went; dropout, augmentation, batch normalisation in training and a loss other than "
                 "the objective's cannot be differentiated here"
             )
