@@ -8,7 +8,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,8 @@ from orchestrator.tracking.tracker import CampaignRun, Tracker
 from orchestrator.wording import counted
 
 CONVERGENCE_POINTS = 10
+ALWAYS_SAID = ("model", "epochs", "batch_size", "c", "alpha", "estimator", "function", "library")
+"""Options of a learner that the page names even where they are the default."""
 SECONDS_TAG = "apportion.seconds"
 
 
@@ -152,13 +154,14 @@ def _data_words(result: JobResult) -> str:
 
 def _learner_words(result: JobResult) -> str:
     learner = result.job.learner
+    unsaid = {field.name: field.default for field in fields(learner) if field.name not in ALWAYS_SAID}
     options = {
-        name: value for name, value in asdict(learner).items() if isinstance(value, (str, int, float)) and value != ""
+        name: value
+        for name, value in asdict(learner).items()
+        if isinstance(value, (str, int, float)) and value != "" and value != unsaid.get(name)
     }
-    kind = options.pop("kind")
-    return f"{kind}: " + ", ".join(
-        f"{name} {value}" for name, value in options.items() if name not in {"seed", "together"}
-    )
+    kind = options.pop("kind", learner.kind)
+    return f"{kind}: " + ", ".join(f"{name} {value}" for name, value in options.items() if name != "together")
 
 
 def _campaign_facts(campaign: Campaign, run: CampaignRun | None) -> CampaignFacts:

@@ -66,7 +66,7 @@ def clean_key(key: str) -> str:
 def learner_parameters(spec: LearnerSpec) -> dict[str, Value]:
     """The learner's options under short names: `learner`, `epochs`, `optimizer`, `optimizer.lr`, `arguments.depth`.
 
-    Options that the chosen optimizer or schedule does not read are left out.
+    Options that the chosen optimizer or schedule does not read, and those not given, are left out.
     """
     found: dict[str, Value] = {}
     for name, value in asdict(spec).items():
@@ -77,7 +77,7 @@ def learner_parameters(spec: LearnerSpec) -> dict[str, Value]:
             found[short] = ", ".join(map(str, value))
         else:
             found[short] = value
-    return found
+    return {name: value for name, value in found.items() if value not in {None, ""}}
 
 
 def _section(name: str, options: Mapping[str, object]) -> dict[str, Value]:
