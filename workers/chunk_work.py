@@ -105,6 +105,16 @@ class Work:
         rows, size = self.task.rows, self.together if together is None else together
         return self.timed(list(range(start, min(start + size, rows))) for start in range(0, rows, size))
 
+    def groups_by_size(self) -> Iterator[list[int]]:
+        """The rows from the smallest subset to the largest, `together` at a time; times as in `groups`.
+
+        Subsets that train together are padded to the largest of them: of near sizes, little is padding. A chunk of
+        walks over subsets holds many walks, and so prefixes of about one length from each.
+        """
+        sizes = np.bitwise_count(self.task.members).sum(axis=1, dtype=np.int64)
+        order = np.argsort(sizes, kind="stable").tolist() if self.together > 1 else list(range(self.task.rows))
+        return self.timed(order[start : start + self.together] for start in range(0, len(order), self.together))
+
     def timed(self, groups: Iterable[list[int]]) -> Iterator[list[int]]:
         """The same groups, each one's time noted when the next is asked for."""
         for group in groups:

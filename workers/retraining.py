@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from estimators.arrays import BoolArray
+from estimators.arrays import BoolArray, IntArray
 from estimators.designs.stopping import mean_losses as row_means
 from estimators.subsets import unpack
 from workers.chunk_file import encode
@@ -18,13 +18,14 @@ from workers.prefixes import PrefixGroups
 
 def retrain_chunk(work: Work) -> Made:
     """The file of a task's retrains. Raises NonFiniteError, WrongShapeError, and what the learner raises."""
-    parts, models = list[Losses](), list[Models]()
+    parts, models, done = list[Losses](), list[Models](), list[int]()
     members = unpack(work.task.members, work.facts.n)
-    for group in work.groups():
+    for group in work.groups_by_size():
         losses, kept = _trained(work, members[group], group)
         parts.append(losses)
         models += [kept] if kept is not None else []
-    return _made(work, list(range(work.task.rows)), parts, models)
+        done += group
+    return _made(work, done, parts, models)
 
 
 def prefix_chunk(work: Work, task: PrefixTask) -> Made:
@@ -42,10 +43,11 @@ def prefix_chunk(work: Work, task: PrefixTask) -> Made:
 
 
 def _made(work: Work, done: list[int], parts: list[Losses], models: list[Models]) -> Made:
-    """The file of the rows done, in the order in which they were trained."""
+    """The file of the rows done, in the order of the task. done: as they were trained."""
+    back, done = np.argsort(done), sorted(done)
     task, facts = work.task.part(done, attempt=work.task.attempt), work.facts
-    test = {name: np.concatenate([part.test[name] for part in parts]) for name in facts.losses}
-    train = {name: np.concatenate([(part.train or {})[name] for part in parts]) for name in facts.train_losses}
+    test = {name: np.concatenate([part.test[name] for part in parts])[back] for name in facts.losses}
+    train = {name: np.concatenate([(part.train or {})[name] for part in parts])[back] for name in facts.train_losses}
     wrong = non_finite_rows(test, train, task.keys)
     if wrong:
         raise NonFiniteError(next(iter(wrong.values())), tuple(done[place] for place in wrong))
@@ -61,7 +63,7 @@ def _made(work: Work, done: list[int], parts: list[Losses], models: list[Models]
         train_losses=train,
     )
     header = work.header()
-    return Made(task, encode(header, rows), header, mean_losses(test), _models_file(task, header, models))
+    return Made(task, encode(header, rows), header, mean_losses(test), _models_file(task, header, models, back))
 
 
 def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, Models | None]:
@@ -74,10 +76,11 @@ def _trained(work: Work, members: BoolArray, group: list[int]) -> tuple[Losses, 
     return _checked(work, keeper.losses_of(models), group), models
 
 
-def _models_file(task: ChunkTask, header: ChunkHeader, parts: list[Models]) -> dict[str, bytes]:
+def _models_file(task: ChunkTask, header: ChunkHeader, parts: list[Models], back: IntArray) -> dict[str, bytes]:
     if not parts:
         return {}
-    content = encode_models(header, task.keys, task.replicates, joined_models(parts))
+    models = {name: array[back] for name, array in joined_models(parts).items()}
+    content = encode_models(header, task.keys, task.replicates, models)
     return {models_name(task.chunk, task.keys, task.replicates, content): content}
 
 

@@ -106,7 +106,8 @@ def test_a_chunk_is_stored_whole_and_the_receipt_says_where():
 def test_seconds_of_a_row_are_its_groups_divided_among_the_rows():
     store = Memory()
     receipt = train(Sized(), store=store)
-    seconds = decode(store.files[receipt.name]).rows.seconds
+    rows = decode(store.files[receipt.name]).rows
+    seconds = rows.seconds[np.argsort(rows.sizes, kind="stable")]
     assert len(set(seconds[:4].tolist())) == 1
     assert (seconds > 0).all()
 
@@ -260,3 +261,23 @@ def test_a_failure_row_holds_reason_and_attempts_and_no_losses():
     assert np.isnan(chunk.rows.losses["loss"]).all()
     assert np.isnan(chunk.rows.train_losses["loss"]).all()
     assert name == failure_chunk(task, failure, 4, facts())[0]
+
+
+def test_rows_train_in_order_of_size_and_stand_in_the_order_of_the_task():
+    trained = []
+
+    def watch(members, losses):
+        trained.append(members.sum(axis=1).tolist())
+        return losses
+
+    store, task = Memory(), task_of()
+    sizes = np.bitwise_count(task.members).sum(axis=1)
+    receipt = train(Sized(trouble=watch), task, store)
+    rows = decode(store.files[receipt.name], name=receipt.name).rows
+    ascending = sorted(sizes.tolist())
+    assert trained == [ascending[:4], ascending[4:8], ascending[8:]]
+    assert rows.keys == task.keys
+    np.testing.assert_array_equal(rows.losses["loss"][:, 0], sizes)
+    trained.clear()
+    train(Sized(trouble=watch), dataclasses.replace(task, together=1), store)
+    assert [each for [each] in trained] == sizes.tolist()
