@@ -8,6 +8,7 @@ from estimators.gradient.record import CurvatureName, CurvatureOptions, Estimato
 from estimators.gradient.registry import gradient_method
 from workers.errors import LearnerError
 from workers.option_types import Count, NotNegative, Positive, Seed
+from workers.trajectory import trajectory_mode
 
 GRADIENT_LEARNERS = ("torch", "logistic_regression", "ridge")
 
@@ -20,7 +21,9 @@ class GradientSpec:
     to it (None: a tenth of each layer's mean eigenvalue for kfac, ekfac, datainf and logra, 0.01 for others, 0 for
     lanczos). matrix, rank, iterations, tolerance, depth, repeats, scaling: see `estimators.gradient.record`.
     labels: true, or sampled from the model, for kfac and ekfac. layers: patterns of parameter names. dimensions: of
-    random projections. models: how many models of the whole training set, seeds of their own, trak averages over.
+    random projections. trajectory: what is recorded of the run where the method needs more than its end: `every 30
+    epochs` (unsaid: every epoch), `losses` or `all`; methods that need every step record all. segments: of source.
+    models: how many models of the whole training set, seeds of their own, trak averages over.
     """
 
     method: str
@@ -38,6 +41,8 @@ class GradientSpec:
     layers: tuple[str, ...] = ()
     dtype: Literal["float32", "float64", "bfloat16"] = "float32"
     dimensions: Count | None = None
+    trajectory: str | None = None
+    segments: Count = 3
     models: Count = 3
     seed: Seed = 0
 
@@ -51,6 +56,22 @@ class GradientSpec:
         """Models of the whole training set, with replicates 0, 1, ..."""
         return self.models if gradient_method(self.method).needs == "several models" else 1
 
+    @property
+    def recorded(self) -> str:
+        """What is recorded of the run of the whole training set, empty where the end alone is needed.
+
+        Raises LearnerError where the method and `trajectory` do not fit.
+        """
+        needs = gradient_method(self.method).needs
+        if needs not in {"checkpoints", "every step"}:
+            if self.trajectory is not None:
+                raise LearnerError(f"gradients: {self.method} needs {needs}: leave `trajectory` out")
+            return ""
+        asked = self.trajectory or ("all" if needs == "every step" else "every epoch")
+        if trajectory_mode(asked).kind != "all" and needs == "every step":
+            raise LearnerError(f"gradients: {self.method} needs every step of the run: write `trajectory: all`")
+        return asked
+
 
 def served_method(spec: GradientSpec) -> GradientMethod:
     """The method, where a job can carry it out.
@@ -61,11 +82,7 @@ def served_method(spec: GradientSpec) -> GradientMethod:
     method = gradient_method(spec.method)
     if method.runner == "python":
         raise LearnerError(f"gradients: {spec.method} is for Python: {method.function}")
-    if method.needs in {"checkpoints", "every step"}:
-        raise LearnerError(
-            f"gradients: {spec.method} needs {method.needs} of a run, which no learner keeps yet for jobs: call "
-            "estimators.gradient.engine.Engine with a trajectory, or take influence_function or trak"
-        )
+    _ = spec.recorded
     if method.estimator is not None and spec.curvature is not None and method.estimator.curvature == "identity":
         raise LearnerError(f"gradients: {spec.method} has no curvature: leave `curvature` out")
     return method

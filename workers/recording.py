@@ -70,14 +70,15 @@ def fast_hydra_trajectory(problem: GradientProblem, run: RecordedRun) -> Traject
 
 def run_of(problem: GradientProblem, run: RecordedRun) -> Run:
     """The run, ready to be differentiated. Raises LearnerError where not every step is there."""
-    objective = replace(problem.objective, module=problem.objective.module.eval())
-    final = problem.state(run.models, len(run))
+    objective = replace(problem.objective, module=problem.objective.module.eval().to(problem.train.features.device))
+    device = problem.train.features.device
+    final = {name: each.to(device) for name, each in problem.state(run.models, len(run)).items()}
     trained = [name for name, each in objective.module.named_parameters() if each.requires_grad]
     return Run(
         objective=objective,
         rule=rule_of(run),
         train=problem.train,
-        steps=checkpoints_of(problem, run, names_batches=True),
+        steps=tuple(_moved(each, device) for each in checkpoints_of(problem, run, names_batches=True)),
         final={name: final[name] for name in trained},
         precision=torch.float32,
     )
@@ -97,6 +98,13 @@ def rule_of(run: RecordedRun) -> StepRule:
         eps=facts["eps"],
         clip_norm=facts["clip_norm"],
     )
+
+
+def _moved(checkpoint: Checkpoint, device: torch.device) -> Checkpoint:
+    parameters = {name: each.to(device) for name, each in checkpoint.parameters.items()}
+    state = {name: each.to(device) for name, each in checkpoint.state.items()}
+    batch = None if checkpoint.batch is None else checkpoint.batch.to(device)
+    return replace(checkpoint, parameters=parameters, batch=batch, state=state)
 
 
 def _refuse_gaps(run: RecordedRun) -> None:

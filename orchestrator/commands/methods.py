@@ -103,8 +103,6 @@ def _show_gradient(method: GradientMethod) -> None:
         click.echo(f"{key:<8} {text}")
     if method.runner == "python":
         click.echo(f"\nNext: from Python, {method.function}")
-    elif method.needs in {"checkpoints", "every step"}:
-        click.echo("\nNext: from Python, estimators.gradient.engine.Engine with a trajectory")
     else:
         click.echo(f"\nNext: put {{method: {method.name}}} under `gradients:` in the job file")
 

@@ -7,10 +7,12 @@ import numpy as np
 
 from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
+from estimators.gradient.registry import gradient_method
 from estimators.influence import Influence
 from estimators.registry import value_method
-from orchestrator.campaign import Campaign
+from orchestrator.errors import JobError
 from orchestrator.evaluation.held_out import HeldOut, seen_subsets
+from orchestrator.gradients.reading import stored_gradient
 from orchestrator.results import JobResult
 from orchestrator.wording import counted
 
@@ -47,6 +49,30 @@ def retraining_estimates(result: JobResult, held: HeldOut, values: tuple[str, ..
     return found, reasons
 
 
+def gradient_estimates(result: JobResult, held: HeldOut) -> tuple[list[Estimate], list[str]]:
+    """The values of the job's gradient methods that stand in its store, and why others are not there."""
+    found, reasons = [], []
+    for spec in result.job.gradients:
+        try:
+            values = stored_gradient(result.job, result.loaded, spec)
+        except JobError as error:
+            reasons.append(f"{spec.label}: {error.problems[0].what}")
+            continue
+        other = () if values.loss == held.loss else (f"its values are of {values.loss}, judged by {held.loss}",)
+        found.append(
+            Estimate(
+                name=spec.label,
+                kind="gradient",
+                source=spec.recorded or "the final model",
+                values=values.values,
+                suspicion=-values.data_values().values,
+                scale=gradient_method(spec.method).scale,
+                notes=(*unknown_note(values.values), *other),
+            )
+        )
+    return found, reasons
+
+
 def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
     campaign = result.campaign_for(name)
     draws = held.draws if campaign is held.campaign else campaign.plan.draws
@@ -66,13 +92,9 @@ def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
         values=values.values,
         suspicion=-values.data_values().values,
         draws=draws,
-        seen=_seen(campaign, draws),
+        seen=seen_subsets(campaign, draws),
         notes=unknown_note(values.values),
     )
-
-
-def _seen(campaign: Campaign, draws: int) -> frozenset[bytes]:
-    return seen_subsets(campaign, draws)
 
 
 def unknown_note(values: FloatArray) -> tuple[str, ...]:

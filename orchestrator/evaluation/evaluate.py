@@ -17,7 +17,7 @@ from estimators.arrays import BoolArray, FloatArray
 from estimators.errors import EstimatorError
 from estimators.evaluation import label_errors, linear_datamodeling_score, rank_agreement
 from estimators.evaluation.rank_agreement import RankAgreement
-from orchestrator.evaluation.estimate import Estimate, retraining_estimates
+from orchestrator.evaluation.estimate import Estimate, gradient_estimates, retraining_estimates
 from orchestrator.evaluation.held_out import FEWEST_SUBSETS, HeldOut, held_out
 from orchestrator.evaluation.record import Difference, Evaluation, Judged, Score
 from orchestrator.evaluation.score_file import read_scores
@@ -64,14 +64,15 @@ def judged_by(
     """The estimates and what they are judged on."""
     held = held_out(result, loss=loss, share=share, campaign=campaign)
     found, reasons = retraining_estimates(result, held, values_asked(result))
-    estimates = (*found, *(read_scores(path, result) for path in scores))
+    gradients, absent = gradient_estimates(result, held)
+    estimates = (*found, *gradients, *(read_scores(path, result) for path in scores))
     kept = held.unseen(each.seen for each in estimates)
     if kept.sum() < FEWEST_SUBSETS:
         raise EstimatorError(
             f"of {len(kept):,} subsets held out of {held.campaign.name} only {kept.sum():,} are none that values were "
             "computed from: so few cannot judge"
         )
-    return Judging(estimates, held, kept, tuple(reasons))
+    return Judging(estimates, held, kept, (*reasons, *absent))
 
 
 def evaluation_of(result: JobResult, judging: Judging, others: Sequence[Estimate]) -> Evaluation:

@@ -20,6 +20,12 @@ def gradient_identity(spec: GradientSpec, fingerprints: Fingerprints) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def run_identity(recorded: str, fingerprints: Fingerprints) -> str:
+    """A hash of what is recorded of the run, and of data, learner and code; entries that ask for the same share it."""
+    text = json.dumps([ARITHMETIC_VERSION, "run", recorded, asdict(fingerprints)], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def gradient_store(tracker: Tracker, parent: JobRun) -> ChunkStore:
     """Where blocks stand: beside the files of the job's run."""
     return open_chunk_store(tracker.files_address(parent.run_id))

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from estimators.arrays import BoolArray, SeedArray
 from estimators.seeding import retrain_seeds
 from orchestrator.errors import Interrupted
-from orchestrator.gradients.identity import gradient_identity, gradient_store
+from orchestrator.gradients.identity import gradient_identity, gradient_store, run_identity
 from orchestrator.gradients.reading import read_gradient
 from orchestrator.placement import IN_PROCESS, device_of, workers_that_fit
 from orchestrator.session import Session
@@ -15,6 +16,7 @@ from workers.chunk_store import ChunkStore
 from workers.gradient_file import blocks_stored
 from workers.gradient_specs import GradientSpec
 from workers.keeping import Models, keeper_of
+from workers.trajectory import trajectory_file, trajectory_mode, trajectory_stored
 
 Block = tuple[int, int, int]
 
@@ -51,9 +53,10 @@ def _run(
         data=prepared.loaded.dataset,
         code=prepared.code,
         device=device_of(prepared.job),
-        models=_models(session, spec.models_needed),
+        models={} if spec.recorded else _models(session, spec.models_needed),
         address=store.address,
         identity=identity,
+        run=_recorded(session, spec.recorded, store, say) if spec.recorded else "",
     )
     work = GradientWork(request)
     done = blocks_stored(store.names(), identity)
@@ -80,9 +83,32 @@ def _run(
 
 def _models(session: Session, count: int) -> Models:
     """Models of the whole training set, replicates 0, 1, ..., the same each time."""
+    members, seeds = _whole(session, count)
+    learner = keeper_of(session.prepared.learner(device=device_of(session.prepared.job)))
+    return learner.trained(np.repeat(members[None], count, axis=0), seeds)
+
+
+def _recorded(session: Session, recorded: str, store: ChunkStore, say: Callable[[str], None]) -> str:
+    """The file of the run of the whole training set, replicate 0, recorded where the store lacks it."""
+    identity = run_identity(recorded, session.prepared.fingerprints)
+    found = trajectory_stored(store.names(), identity)
+    if found is not None:
+        return found
+    from workers.recording import recorder_of  # noqa: PLC0415 - torch only where it is needed
+
+    say(f"recording a run of the whole training set: {recorded} ...")
+    members, seeds = _whole(session, 1)
+    learner = recorder_of(session.prepared.learner(device=device_of(session.prepared.job)))
+    run = learner.recorded(members, int(seeds[0]), trajectory_mode(recorded))
+    name, content = trajectory_file(identity, run)
+    store.put(name, content)
+    return name
+
+
+def _whole(session: Session, count: int) -> tuple[BoolArray, SeedArray]:
+    """Members [n] of the whole training set, and the seeds of its first replicates."""
     plan = session.campaigns[0].campaign.plan
     ends = plan.end_rows()
     whole = int(np.flatnonzero(ends.members.all(axis=1))[0])
     seeds = retrain_seeds(plan.facts.learner_seed, [ends.keys[whole]] * count, np.arange(count, dtype=np.int64))
-    learner = keeper_of(session.prepared.learner(device=device_of(session.prepared.job)))
-    return learner.trained(np.repeat(ends.members[whole : whole + 1], count, axis=0), seeds)
+    return ends.members[whole], seeds

@@ -14,7 +14,7 @@ UNROLLED = (
         equation=f"{SURVEY}, equation 49",
         scale="loss",
         needs="every step",
-        runner="python",
+        runner="unroll",
         function=f"{_FUNCTIONS}.in_run.tracin_ideal",
     ),
     GradientMethod(
@@ -35,7 +35,7 @@ UNROLLED = (
         equation=f"{SURVEY}, equations 57 to 79 without the last term of 79",
         scale="loss",
         needs="every step",
-        runner="python",
+        runner="unroll",
         function=f"{_FUNCTIONS}.influence.hydra",
     ),
     GradientMethod(
@@ -46,7 +46,7 @@ UNROLLED = (
         equation=f"{SURVEY}, section 5.2.2.3",
         scale="loss",
         needs="every step",
-        runner="python",
+        runner="unroll",
         function=f"{_FUNCTIONS}.influence.sgd_influence",
     ),
     GradientMethod(
@@ -57,7 +57,7 @@ UNROLLED = (
         equation="",
         scale="loss",
         needs="checkpoints",
-        runner="python",
+        runner="unroll",
         function=f"{_FUNCTIONS}.source.source_influence",
     ),
     GradientMethod(
@@ -78,7 +78,7 @@ UNROLLED = (
         equation="",
         scale="loss",
         needs="every step",
-        runner="python",
+        runner="unroll",
         function=f"{_FUNCTIONS}.in_run.in_run_shapley",
     ),
 )

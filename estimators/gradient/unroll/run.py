@@ -51,7 +51,8 @@ class Run:
 
     def moments(self, at: int) -> Moments:
         """The optimiser's state before a step; zeros where a run's first step has none."""
-        return dict(self.steps[at].state) or self.rule.fresh(self.parameters(at))
+        fresh, held = self.rule.fresh(self.parameters(at)), self.steps[at].state
+        return {name: held[name] for name in fresh} if held else fresh  # in the order in which steps give them
 
     def batch(self, at: int) -> tuple[Tensor, Instances]:
         """Positions [b] and instances of a step's batch."""
