@@ -6,6 +6,7 @@ from orchestrator.errors import JobError
 from orchestrator.jobs.job import Job
 from orchestrator.tracking.place import folder_of
 from workers.checkpointing import CheckpointPlace, clear_campaign
+from workers.durations import seconds_of
 from workers.learner_specs import FunctionSpec, TorchSpec
 
 BESIDE_CHUNKS = "checkpoints"
@@ -21,7 +22,7 @@ def checkpoint_place(job: Job, chunks_address: str) -> CheckpointPlace | None:
     if spec is None:
         return None
     if spec.folder is not None:
-        return CheckpointPlace(str((job.folder / Path(spec.folder).expanduser()).absolute()), spec.every)
+        return CheckpointPlace(str((job.folder / Path(spec.folder).expanduser()).absolute()), seconds_of(spec.every))
     if "://" in chunks_address and not chunks_address.startswith("file://"):
         raise JobError(
             "the chunks of this store stand in no folder, so that checkpoints need one of their own",
@@ -29,7 +30,7 @@ def checkpoint_place(job: Job, chunks_address: str) -> CheckpointPlace | None:
             mend="name one that all workers reach: checkpoint: {folder: /shared/checkpoints}",
         )
     folder = folder_of(chunks_address) or Path(chunks_address)
-    return CheckpointPlace(str(folder / BESIDE_CHUNKS), spec.every)
+    return CheckpointPlace(str(folder / BESIDE_CHUNKS), seconds_of(spec.every))
 
 
 def clear_checkpoints(place: CheckpointPlace | None, campaign: str) -> None:

@@ -5,17 +5,19 @@ from typing import Annotated, Literal
 
 from annotated_types import Gt, Le
 
+from workers.durations import Duration
 from workers.option_types import Count, NotNegative, Positive, Scalar, Seed, Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSpec:
-    """A state in the middle of a retrain every so many seconds, from which another worker goes on.
+    """A state in the middle of a retrain every so often, from which another worker goes on.
 
+    every: seconds, or a text such as 90 s, 10 min, 1.5 h.
     folder: where, reachable by all workers; None = beside the chunks, where these stand in a folder.
     """
 
-    every: Positive = 600.0
+    every: Duration = 600.0
     folder: str | None = None
 
 

@@ -68,6 +68,7 @@ _LIMITS = {
     "less_than_equal": ("of at most", "le"),
 }
 _RULES = {
+    "predicate_failed": "seconds above 0, or a text such as `90 s`, `10 min`, `1.5 h`",
     "string_pattern_mismatch": "1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit",
     "too_short": "at least {min_length} of them",
     "too_long": "at most {max_length} of them",

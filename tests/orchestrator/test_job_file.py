@@ -99,13 +99,23 @@ def test_the_examples_in_messages_are_right(tmp_path):
     assert parsed(tmp_path, whole).values == ("banzhaf", "memorization")
 
 
-@pytest.mark.parametrize("learner", ["", "kind: torch, model: m.py:N, arguments: {a: 1e-3, b: no}", "kind: ridge"])
+@pytest.mark.parametrize(
+    "learner",
+    ["", "kind: torch, model: m.py:N, arguments: {a: 1e-3, b: no}, checkpoint: {every: 10 min}", "kind: ridge"],
+)
 def test_the_replayable_text_is_read_back_as_the_same_job(learner, tmp_path):
     text = JOB.replace("kind: logistic_regression, c: 1.0", learner or "kind: logistic_regression, c: 2")
     text = text.replace("retrains: 30", "retrains: {until: {value: banzhaf, below: 1e-3, at_most: 90}}")
     job = parsed(tmp_path, text.replace("test: test.npz", 'test: "$${x}.npz"'))
 
     assert parsed(tmp_path, replayable(job)) == job
+
+
+@pytest.mark.parametrize("every", ["0", "ten", "10 minutes", "-5 s"])
+def test_what_is_no_length_of_time_is_refused_with_what_to_write(every, tmp_path):
+    learner = f"kind: torch, model: m.py:N, checkpoint: {{every: {every}}}"
+    with pytest.raises(JobError, match=r"learner\.checkpoint\.every.*`10 min`"):
+        parsed(tmp_path, JOB.replace("kind: logistic_regression, c: 1.0", learner))
 
 
 def test_the_replayable_text_holds_no_secret_and_names_the_variable(tmp_path):
