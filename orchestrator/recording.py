@@ -2,11 +2,10 @@
 
 import logging
 import math
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from estimators.designs.protocol import DRAWS_PER_BLOCK
 from estimators.errors import EstimatorError
@@ -14,10 +13,10 @@ from orchestrator.campaign import Campaign
 from orchestrator.driver.recorder import Progress
 from orchestrator.monitor import Convergence, Monitor
 from orchestrator.progress import ProgressLine, Screen
+from orchestrator.store.row_names import FileFacts, WrittenRows
 from orchestrator.tracking.journal import RunJournal
 from orchestrator.tracking.metric_points import metric_name
 from workers.chunk_store import ChunkStore
-from workers.chunk_types import ChunkKeys
 from workers.errors import StoreError
 from workers.failure_rows import failure_chunk
 from workers.outcomes import ChunkTask, Failure, Receipt
@@ -27,7 +26,7 @@ SECONDS_BETWEEN_METRICS = 2.0
 SECONDS_BETWEEN_FAILED_READS = 15.0
 POINTS_OF_CONVERGENCE = 10
 SECONDS_OF_STATISTICS = 0.2
-TIMES_AS_LONG_WITHOUT_STATISTICS = 19.0
+TIMES_AS_LONG_WITHOUT_STATISTICS = 49.0
 
 log = logging.getLogger(__name__)
 
@@ -101,9 +100,7 @@ class CampaignRecorder:
 
     def stored(self, task: ChunkTask, receipt: Receipt) -> None:
         """Count a chunk that is in the store."""
-        self.campaign.store.add(
-            self.campaign.id, receipt.name, keys=_keys_of(task, receipt, self._facts), size=receipt.bytes
-        )
+        self.campaign.store.add(self.campaign.id, receipt.name, written=_written(task, receipt, self._facts.losses))
         self.tally.done += receipt.rows
         self.tally.bytes += receipt.bytes
         self.tally.worker_seconds += receipt.seconds
@@ -222,14 +219,20 @@ class CampaignRecorder:
         return monitor.points() if monitor.draws >= due and monitor.draws > monitor.told else []
 
 
-def _keys_of(task: ChunkTask, receipt: Receipt, facts: ChunkFacts) -> ChunkKeys | None:
+def _written(task: ChunkTask, receipt: Receipt, losses: tuple[str, ...]) -> WrittenRows | None:
     """What stands in the file of a task's retrains; None for a task of another kind."""
     if type(task) is not ChunkTask:
         return None
-    header = facts.header(task, numeric_class="", together=receipt.together, worker=receipt.worker)
-    header = replace(header, numeric_class=receipt.numeric_class)  # the receipt names it as it is stored
-    seconds = np.full(task.rows, receipt.retrain_seconds / task.rows, dtype=np.float32)
-    return ChunkKeys(header, task.keys, task.replicates, (None,) * task.rows, seconds)
+    facts = FileFacts(
+        rows=task.rows,
+        failed=0,
+        seconds=receipt.retrain_seconds,
+        numeric_class=sys.intern(receipt.numeric_class),  # one text for all chunks: each receipt brings its own
+        together=receipt.together,
+        losses=losses,
+        bytes=receipt.bytes,
+    )
+    return WrittenRows(facts, task.keys, task.replicates.tolist())
 
 
 def convergence_metrics(points: list[Convergence]) -> dict[str, float]:

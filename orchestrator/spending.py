@@ -61,6 +61,7 @@ class Meter:
         self.spent = before
         self.over: Over | None = None
         self._job, self._clock = job, clock
+        self._limits = job.budget.limits()
         self._seconds, self._bytes, self._workers = seconds, bytes_per_retrain, max(1, workers)
         self._seen = False
         self._in_flight = self._up = 0
@@ -85,6 +86,9 @@ class Meter:
     def room_for(self, retrains: int) -> bool:
         """Whether a chunk may be sent, and if so, count it as sent; `over` says what speaks against it."""
         ahead = self._in_flight + retrains
+        if not self._limits:
+            self._in_flight = ahead
+            return True
         seconds = ahead * self._seconds
         spent = self.spent
         after = Spending(
@@ -94,7 +98,7 @@ class Meter:
             spent.bytes + ahead * self._bytes,
         ).amounts(self._job)
         now = spent.amounts(self._job)
-        for name, most in self._job.budget.limits().items():
+        for name, most in self._limits.items():
             if after[name] > most:
                 self.over = Over(name, now[name], most, after[name])
                 return False
@@ -104,7 +108,8 @@ class Meter:
     def stored(self, retrains: int, *, size: float, seconds: float, sent: int | None = None) -> None:
         """A chunk came back. size: bytes in the store. seconds: of its worker. sent: more rows, of truncated walks."""
         self._in_flight = max(0, self._in_flight - (retrains if sent is None else sent))
-        self.spent = replace(self.spent, retrains=self.spent.retrains + retrains, bytes=self.spent.bytes + size)
+        spent = self.spent
+        self.spent = Spending(spent.hours, spent.worker_hours, spent.retrains + retrains, spent.bytes + size)
         if retrains and seconds > 0:
             known = (self._seconds, self._bytes) if self._seen else (0.0, 0.0)
             self._seconds, self._bytes = max(known[0], seconds / retrains), max(known[1], size / retrains)

@@ -5,6 +5,7 @@ that others see), removed, and the folder is flushed. A power cut between any tw
 absent or whole.
 """
 
+import contextlib
 import errno
 import os
 import secrets
@@ -55,9 +56,10 @@ def sweep(folder: Path, *, older_than: float = OLDEST_TEMPORARY) -> int:
     """Remove temporaries that killed processes left, `older_than` seconds old; returns how many."""
     limit, swept = time.time() - older_than, 0
     for entry in os.scandir(folder):
-        if is_temporary(entry.name) and entry.stat(follow_symlinks=False).st_mtime < limit:
-            Path(entry.path).unlink(missing_ok=True)
-            swept += 1
+        with contextlib.suppress(FileNotFoundError):  # its writer has removed it since the folder was listed
+            if is_temporary(entry.name) and entry.stat(follow_symlinks=False).st_mtime < limit:
+                Path(entry.path).unlink()
+                swept += 1
     return swept
 
 

@@ -79,9 +79,10 @@ class RayPool:
         if not refs:
             time.sleep(max(0.0, min(_NAP, seconds)))
             return
-        ready, _ = ray.wait(refs, num_returns=1, timeout=max(0.0, seconds))
-        if ready:  # all that came meanwhile, in the order of each worker's calls
-            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        # all that came, in the order of each worker's calls; one wait serves them all where much comes
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(refs, num_returns=1, timeout=max(0.0, seconds))
         for ref in ready:
             if ref in calls:
                 self._answered(calls[ref], ref)

@@ -77,6 +77,7 @@ class Crew:
         self._next_look = self._no_start_before = 0.0
         _refuse_what_fits_nowhere(ask, wait_for_nodes)
         self._setup = ray.put(setup)
+        self._actor_class = ray.remote(TrainerActor)  # once: Ray takes 50 ms to hash a class it has not met
         self._head = HeadWatch()
 
     def refs(self) -> list[ray.ObjectRef]:
@@ -102,20 +103,16 @@ class Crew:
         self._names += 1
         name = f"worker-{self._names}"
         amounts = self._ask.amounts()
-        actor = (
-            ray.remote(TrainerActor)
-            .options(
-                num_cpus=amounts.pop("CPU", 0.0),
-                num_gpus=amounts.pop("GPU", 0.0),
-                memory=amounts.pop("memory", None),
-                resources=amounts,
-                max_restarts=0,  # the crew starts another: a restarting actor fails calls that it never began
-                max_task_retries=0,  # the driver decides what is tried again, and where
-                enable_task_events=False,  # a record of each call, kept in the driver for pages that nobody opens
-                runtime_env={"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(self._ask.threads))},
-            )
-            .remote(name, self._ask.threads)
-        )
+        actor = self._actor_class.options(
+            num_cpus=amounts.pop("CPU", 0.0),
+            num_gpus=amounts.pop("GPU", 0.0),
+            memory=amounts.pop("memory", None),
+            resources=amounts,
+            max_restarts=0,  # the crew starts another: a restarting actor fails calls that it never began
+            max_task_retries=0,  # the driver decides what is tried again, and where
+            enable_task_events=False,  # a record of each call, kept in the driver for pages that nobody opens
+            runtime_env={"env_vars": dict.fromkeys(_THREAD_VARIABLES, str(self._ask.threads))},
+        ).remote(name, self._ask.threads)
         described = actor.describe.remote(None if self._probe is None else self._probe.write())
         self.starting.append(Hand(name, self._names, actor, described, actor.prepare.remote(self._setup), now))
 

@@ -15,6 +15,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from orchestrator.driver.driver_state import (
     Action,
@@ -37,6 +38,7 @@ from workers.outcomes import Failure, Receipt
 LEAST_USUAL = 3
 """Chunks stored before their time counts as usual."""
 
+Value = TypeVar("Value")
 Decided = tuple[State, tuple[Action, ...]]
 
 
@@ -97,15 +99,15 @@ def _finished(state: State, event: Finished, policy: Policy, now: float) -> Deci
     work = state.in_flight.get(event.ticket)
     if work is None:
         return state, (Say(f"chunk {event.task.chunk}: an outcome came late or twice; nothing changes", warning=False),)
-    timed_out = event.ticket in state.timed_out
-    state = replace(
-        state, in_flight=_without(state.in_flight, event.ticket), timed_out=state.timed_out - {event.ticket}
-    )
-    twin = state.twins.get(event.ticket)
-    state = replace(state, twins={a: b for a, b in state.twins.items() if event.ticket not in {a, b}})
+    timed_out, twin = event.ticket in state.timed_out, state.twins.get(event.ticket)
     if isinstance(event.outcome, Receipt):
-        # a copy that is still on its way will come under a ticket that is not in flight any more
-        return _stored(replace(state, in_flight=_without(state.in_flight, twin)), work, event.outcome)
+        return _stored(state, event.ticket, twin, work, event.outcome)
+    state = replace(
+        state,
+        in_flight=_without(state.in_flight, {event.ticket}),
+        timed_out=state.timed_out - {event.ticket},
+        twins=_without(state.twins, {event.ticket, twin}),
+    )
     if twin in state.in_flight:
         text = f"chunk {work.task.chunk} failed on {event.outcome.worker}; a copy of it is still on its way"
         return state, (Say(text),)
@@ -124,10 +126,22 @@ def _failed(
     return _blamed(state, work, failure, policy, now)
 
 
-def _stored(state: State, work: Work, receipt: Receipt) -> Decided:
-    state = replace(state, losses_in_a_row=0, storage_failures=0, storage_since=None)
-    state = replace(state, chunk_seconds=state.chunk_seconds + receipt.seconds)
-    return _counted(state, chunks_stored=1, rows_stored=receipt.rows), (Store(work.task, receipt),)
+def _stored(state: State, ticket: int, twin: int | None, work: Work, receipt: Receipt) -> Decided:
+    """A copy that is still on its way (twin) will come under a ticket that is not in flight any more."""
+    counts = state.counts
+    both = {ticket, twin}
+    state = replace(
+        state,
+        in_flight=_without(state.in_flight, both),
+        timed_out=state.timed_out - {ticket} if state.timed_out else state.timed_out,
+        twins=_without(state.twins, both) if state.twins else state.twins,
+        losses_in_a_row=0,
+        storage_failures=0,
+        storage_since=None,
+        chunk_seconds=state.chunk_seconds + receipt.seconds,
+        counts=replace(counts, chunks_stored=counts.chunks_stored + 1, rows_stored=counts.rows_stored + receipt.rows),
+    )
+    return state, (Store(work.task, receipt),)
 
 
 def _timeout(failure: Failure, policy: Policy) -> Failure:
@@ -261,8 +275,8 @@ def _short(failure: Failure) -> str:
     return f"{failure.kind}: {lines[-1][:200] if lines else 'no reason given'}"
 
 
-def _without(in_flight: Mapping[int, Work], ticket: int | None) -> dict[int, Work]:
-    return {other: work for other, work in in_flight.items() if other != ticket}
+def _without(by_ticket: Mapping[int, Value], tickets: set[int | None]) -> dict[int, Value]:
+    return {other: value for other, value in by_ticket.items() if other not in tickets}
 
 
 def _counted(state: State, **more: int) -> State:

@@ -26,6 +26,7 @@ from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files
 from orchestrator.store.manifest import ManifestFacts, decode_manifest
 from orchestrator.store.moved_rows import Moved
 from orchestrator.store.row_index import Counting, FileFacts, FileId, Place, RowIndex
+from orchestrator.store.row_names import WrittenRows
 from orchestrator.store.stored_rows import StoredRows
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints, LossRows
@@ -90,11 +91,11 @@ class LossStore:
             else:
                 return
 
-    def add(self, campaign: str, name: str, *, keys: ChunkKeys | None = None, size: int = 0) -> None:
-        """Note a file that is in the store; it is opened when rows are asked for, unless the writer's `keys` say."""
+    def add(self, campaign: str, name: str, *, written: WrittenRows | None = None) -> None:
+        """Note a file that is in the store; it is opened when rows are asked for, unless its writer says of them."""
         file = FileId(name, campaign)
-        if keys is not None:
-            self._index.add(file, keys, size)
+        if written is not None:
+            self._index.add_rows(file, written.facts, written.keys, written.replicates)
         elif file not in self._index.files_one_by_one() and file not in self._skipped:
             self._pending.add(file)
 

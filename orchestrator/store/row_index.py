@@ -5,6 +5,7 @@ wins (then the smallest campaign id), so that the answer does not depend on the 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 
 from orchestrator.plan import RowId
 from orchestrator.store.row_names import FileFacts, FileId, Place
@@ -56,20 +57,30 @@ class RowIndex:
 
     def add(self, file: FileId, keys: ChunkKeys, size: int = 0) -> None:
         """Take in the rows of a file of `size` bytes; harmless for a file that is known."""
-        if file in self._files:
-            return
-        failed = [reason is not None for reason in keys.failures]
-        self._files[file] = FileFacts(
+        facts = FileFacts(
             rows=len(keys.keys),
-            failed=sum(failed),
+            failed=sum(reason is not None for reason in keys.failures),
             seconds=float(keys.seconds.sum(dtype="float64")),
             numeric_class=keys.header.numeric_class,
             together=keys.header.together,
             losses=keys.header.losses,
             bytes=size,
         )
-        rows = zip(keys.keys, keys.replicates.tolist(), keys.failures, strict=True)
-        for row, (key, replicate, reason) in enumerate(rows):
+        self.add_rows(file, facts, keys.keys, keys.replicates.tolist(), keys.failures)
+
+    def add_rows(
+        self,
+        file: FileId,
+        facts: FileFacts,
+        keys: Sequence[bytes],
+        replicates: Sequence[int],
+        failures: Iterable[str | None] = repeat(None),
+    ) -> None:
+        """The same of a file whose writer says what is in it. failures: reasons, None where a row did not fail."""
+        if file in self._files:
+            return
+        self._files[file] = facts
+        for row, (key, replicate, reason) in enumerate(zip(keys, replicates, failures, strict=False)):
             self._add_row(RowId(key, replicate), Place(file, row), reason)
 
     def add_table(self, table: RowTable) -> None:

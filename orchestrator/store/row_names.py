@@ -29,3 +29,11 @@ class FileFacts:
     together: int
     losses: tuple[str, ...] = ()
     bytes: int = 0
+
+
+class WrittenRows(NamedTuple):
+    """What a file holds, as its writer knows it: the file's figures, and names of its rows, none of which failed."""
+
+    facts: FileFacts
+    keys: tuple[bytes, ...]
+    replicates: list[int]

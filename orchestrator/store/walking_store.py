@@ -7,10 +7,10 @@ from estimators.walks import Walks, walks_of
 from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
 from orchestrator.store.loss_store import LossStore
-from orchestrator.store.row_names import FileId
+from orchestrator.store.row_names import FileId, WrittenRows
 from workers.chunk_name import parse_name
 from workers.chunk_store import ChunkStore
-from workers.chunk_types import ChunkKeys, Fingerprints
+from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
 from workers.walk_file import WalkLosses, decode_walks
 
@@ -41,10 +41,10 @@ class WalkingStore(LossStore):
         super().refresh(listing=listing)
         self._walks.refresh(listing=listing)
 
-    def add(self, campaign: str, name: str, *, keys: ChunkKeys | None = None, size: int = 0) -> None:
+    def add(self, campaign: str, name: str, *, written: WrittenRows | None = None) -> None:
         """Note a file that is in the campaign's store now."""
         if parse_name(name, kind=WALKS) is None:
-            super().add(campaign, name, keys=keys, size=size)
+            super().add(campaign, name, written=written)
         else:
             self._walks.add(campaign, name)
 

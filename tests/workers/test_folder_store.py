@@ -170,6 +170,19 @@ def test_leftovers_of_killed_writers_are_not_listed_and_go_after_an_hour(store):
     assert sweep(store.folder, older_than=-1) == 1
 
 
+def test_a_sweep_beside_a_writer_passes_over_a_temporary_that_is_gone_meanwhile(tmp_path, monkeypatch):
+    listed = os.scandir
+
+    def scandir(folder):
+        (tmp_path / ".chunk.tmp").touch()
+        entries = list(listed(folder))
+        (tmp_path / ".chunk.tmp").unlink()
+        return entries
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert sweep(tmp_path, older_than=-1) == 0
+
+
 def test_addresses_open_the_same_folder(tmp_path, monkeypatch):
     folder = tmp_path / "with space"
     FolderStore(folder).put(NAME, b"content")
