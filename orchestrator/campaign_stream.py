@@ -137,7 +137,12 @@ class CampaignStream:
                 before,
                 seconds=report.seconds_per_retrain,
                 bytes_per_retrain=stored_bytes(
-                    1, data.n, data.n_test, len(report.losses), train_losses=report.train_losses
+                    1,
+                    data.n,
+                    data.n_test,
+                    len(report.losses),
+                    train_losses=report.train_losses,
+                    model_bytes=report.model_bytes,
                 ),
                 workers=workers_that_fit(job),
             )

@@ -46,11 +46,18 @@ class Forecast:
 
 
 def stored_bytes(
-    rows: int, n: int, n_test: int, losses: int, *, train_losses: bool, precision: Precision = "float32"
+    rows: int,
+    n: int,
+    n_test: int,
+    losses: int,
+    *,
+    train_losses: bool,
+    precision: Precision = "float32",
+    model_bytes: int = 0,
 ) -> int:
-    """Bytes of `rows` retrains in the store."""
+    """Bytes of `rows` retrains in the store. model_bytes: of each one's model, where it is kept."""
     values = losses * (n_test + (n if train_losses else 0))
-    return int(rows * (values * BYTES_PER_STORED_LOSS[precision] + n / 8 + 120))
+    return int(rows * (values * BYTES_PER_STORED_LOSS[precision] + n / 8 + 120 + model_bytes))
 
 
 def forecast(
@@ -92,6 +99,7 @@ def _forecast(
         len(report.losses),
         train_losses=pilot.train_losses,
         precision=prepared.job.store.precision,
+        model_bytes=report.model_bytes,
     )
     per_chunk = chunk_rows(
         together=report.together, seconds_per_retrain=pilot.seconds, bytes_per_row=size, rows=rows, workers=workers

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from estimators.designs import Parameters, design_made
 from estimators.designs.protocol import Design
@@ -15,6 +15,7 @@ from orchestrator.fingerprint import fingerprints
 from orchestrator.jobs.job import CampaignSpec, Job, UntilBudget
 from workers.chunk_types import Fingerprints
 from workers.dataset import Dataset
+from workers.keeping import model_bytes
 from workers.learner import Learner
 from workers.learner_specs import FunctionSpec, TorchSpec
 from workers.learners import make_learner
@@ -100,7 +101,8 @@ def smoke(prepared: Prepared, *, together: int | None = None) -> SmokeReport:
     together: K, where it was chosen.
     """
     learner = prepared.learner(together=together)
-    return smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
+    report = smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
+    return replace(report, model_bytes=model_bytes(learner)) if prepared.job.learner.keep else report
 
 
 def _planned(job: Job, spec: CampaignSpec, loaded: LoadedData, prints: Fingerprints) -> PlannedCampaign:

@@ -233,6 +233,7 @@ def _decided(prepared: Prepared, planned: PlannedCampaign, report: SmokeReport, 
         len(report.losses),
         train_losses=report.train_losses,
         precision=prepared.job.store.precision,
+        model_bytes=report.model_bytes,
     )
     ends = end_replicates(data.n, deterministic=report.traits.deterministic)
     walks = truncated_walks(planned.design)

@@ -45,6 +45,13 @@ def keeper_of(learner: Learner) -> ModelKeeper:
     )
 
 
+def model_bytes(learner: Learner) -> int:
+    """Bytes of one kept model, by the one of the empty subset; raises LearnerError as `keeper_of`."""
+    members = np.zeros((1, learner.n), dtype=np.bool_)
+    models = keeper_of(learner).trained(members, np.zeros(1, dtype=np.uint64))
+    return sum(array.nbytes for array in models.values())
+
+
 def joined_models(parts: Sequence[Models]) -> Models:
     """The models of several groups of retrains, one after the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

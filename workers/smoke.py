@@ -40,6 +40,7 @@ class SmokeReport:
 
     losses: names kept. train_losses: whether they are kept on the training instances too. together: K.
     seconds_per_retrain: of half the training set, K together, in this process. notes: what a person should know.
+    model_bytes: of one retrain's parameters, where models are kept.
     """
 
     losses: tuple[str, ...]
@@ -49,6 +50,7 @@ class SmokeReport:
     together: int
     seconds_per_retrain: float
     notes: tuple[str, ...] = field(default=())
+    model_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

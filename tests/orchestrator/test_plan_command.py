@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from good_job import JOB, write_good_job
 
-from orchestrator import Job, arrays_data, run
+from orchestrator import Job, arrays_data, load_job, run
 from orchestrator.cli import run_command
+from orchestrator.pilot import forecast
+from orchestrator.preparation import prepare, smoke
 from orchestrator.results import open_tracker
 from orchestrator.status import job_status
 from orchestrator.wording import last_line
@@ -73,3 +75,22 @@ def test_status_of_a_whole_enumeration_counts_no_subset_twice(tmp_path, tracking
 
     (campaign,) = job_status(open_tracker(job)).campaigns
     assert (campaign.stored, campaign.planned) == (16, 16)
+
+
+def test_kept_models_count_among_the_bytes_of_a_plan(tmp_path):
+    found = {}
+    for keep in ("false", "true"):
+        folder = tmp_path / keep
+        folder.mkdir()
+        write_good_job(folder)
+        text = JOB.replace("kind: logistic_regression,", f"kind: logistic_regression, keep: {keep},")
+        (folder / "job.yaml").write_text(text)
+        prepared = prepare(load_job(folder / "job.yaml"), lambda _: None)
+        report = smoke(prepared)
+        found[keep] = report, forecast(prepared, report, 1, lambda _: None)[0], prepared
+    (none, lean, _), (report, kept, prepared) = found["false"], found["true"]
+    learner = prepared.learner()
+    models = learner.trained(np.ones((3, learner.n), dtype=bool), np.zeros(3, dtype=np.uint64))
+    assert none.model_bytes == 0
+    assert 3 * report.model_bytes == sum(array.nbytes for array in models.values())
+    assert kept.stored_bytes == pytest.approx(lean.stored_bytes + kept.retrains * report.model_bytes, abs=kept.retrains)
