@@ -26,6 +26,7 @@ from estimators.aggregators.self_losses import (
     own_losses,
     self_pivot,
 )
+from estimators.aggregators.stored_noise import left_out_squares, noise_of_own_losses, widened
 from estimators.aggregators.welch import Estimates, cleared, known_part, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design
@@ -67,7 +68,7 @@ class CScore:
         """C-scores [n] with their errors."""
         n, pivot = self.design.n, self_pivot(self.ends, self.design.n)
         left = _fewest_without(state, n)
-        profile = [_mean_without(state[size], pivot) for size in sorted(state)]
+        profile = [self._of_size(state[size], size, pivot) for size in sorted(state)]
         return instance_values(
             _negated_mean(profile, n),
             value=self.value,
@@ -75,6 +76,11 @@ class CScore:
             retrains=sum(sums.rows for sums in state.values()),
             notes=side_notes(left, "out of"),
         )
+
+    def _of_size(self, sums: SelfSums, size: int, pivot: FloatArray) -> Estimates:
+        n = self.design.n
+        noise = noise_of_own_losses(self.ends, n, left_out_squares(n, size), sums.rows)
+        return widened(_mean_without(sums, pivot), noise)
 
 
 def _fewest_without(state: SizeSums, n: int) -> IntArray:

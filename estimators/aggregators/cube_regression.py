@@ -20,6 +20,7 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.welch import Estimates, cleared, slack
 from estimators.arrays import FloatArray
@@ -93,8 +94,9 @@ class CubeRegression:
         notes = () if self.paired else two_sided_notes(counts, state.rows)
         if state.units < n + SPARE_UNITS:
             notes = (f"{state.units} units for {n} instances: least squares needs {n + SPARE_UNITS}", *notes)
+        noise = noise_of_tests(self.ends, contrast_squares(self.design), state.rows)
         return assembled_influence(
-            lambda part: Estimates(*(each[:, part] for each in found)),
+            lambda part: widened(Estimates(*(each[:, part] for each in found)), noise[part]),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),

@@ -25,6 +25,7 @@ from estimators.aggregators.columns import with_mean
 from estimators.aggregators.contrast_sums import ContrastSums, add_rows, empty_sums, merged_sums
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.welch import Estimates, SideSums, out_minus_in, unvaried_or_variance
 from estimators.designs.protocol import Design
 from estimators.influence import Influence
@@ -57,8 +58,9 @@ class DifferenceOfMeans:
         state.lent = True
         n, columns = state.sums.shape
         constant = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows) == 0.0
+        noise = noise_of_tests(self.ends, contrast_squares(self.design), state.rows)
         return assembled_influence(
-            lambda part: _estimates(state, part),
+            lambda part: widened(_estimates(state, part), noise[part]),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),

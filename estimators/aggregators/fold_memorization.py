@@ -12,12 +12,15 @@ repeats - 1. The retrains of a repeat share its partition, so an error over retr
 retrain is missing counts for nothing.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.self_losses import own_losses
+from estimators.aggregators.semivalues import log_ways
+from estimators.aggregators.stored_noise import noise_of_own_losses, widened
 from estimators.aggregators.welch import Estimates, cleared
 from estimators.arrays import FloatArray
 from estimators.designs.kfold import KFold
@@ -69,12 +72,19 @@ class FoldMemorization:
     def finish(self, state: RepeatSums) -> InstanceValues:
         """Memorization [n] with its errors."""
         return instance_values(
-            _estimates(state),
+            widened(_estimates(state), self._noise(state)),
             value=self.value,
             loss=self.loss,
             retrains=state.rows,
             notes=() if state.repeats > 1 else (f"{state.repeats} whole repeats: no error can be given; draw more",),
         )
+
+    def _noise(self, state: RepeatSums) -> FloatArray:
+        """Of rows that repeats share; folds are of n / folds instances, rounded down."""
+        n, out = self.design.n, self.design.n // self.design.folds
+        inside = math.exp(-float(log_ways(n)[out]))  # subsets with i that lack `out` of the n - 1 others
+        outside = math.exp(-float(log_ways(n)[out - 1]))
+        return noise_of_own_losses(self.ends, n, inside + outside, state.rows)
 
 
 def _whole_repeats(retrains: Retrains, folds: int) -> Retrains:

@@ -18,6 +18,7 @@ import numpy as np
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.notes import side_notes
 from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
+from estimators.aggregators.stored_noise import noise_of_own_losses, side_squares, widened
 from estimators.aggregators.welch import Estimates, cleared, known_part
 from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
@@ -47,8 +48,9 @@ class HeldOutLoss:
 
     def finish(self, state: SelfSums) -> InstanceValues:
         """Mean held-out losses [n] with their errors."""
+        noise = noise_of_own_losses(self.ends, self.design.n, side_squares(self.design)[1], state.rows)
         return instance_values(
-            _mean_without(state, self_pivot(self.ends, self.design.n)),
+            widened(_mean_without(state, self_pivot(self.ends, self.design.n)), noise),
             value="held_out_loss",
             loss=self.loss,
             retrains=state.rows,

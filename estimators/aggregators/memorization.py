@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.notes import two_sided_notes
 from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
+from estimators.aggregators.stored_noise import contrast_squares, noise_of_own_losses, widened
 from estimators.aggregators.welch import out_minus_in
 from estimators.designs.protocol import Design
 from estimators.influence import InstanceValues
@@ -41,8 +42,9 @@ class Memorization:
 
     def finish(self, state: SelfSums) -> InstanceValues:
         """Memorization [n] with Welch's errors."""
+        noise = noise_of_own_losses(self.ends, self.design.n, contrast_squares(self.design), state.rows)
         return instance_values(
-            out_minus_in(state.sides()),
+            widened(out_minus_in(state.sides()), noise),
             value="memorization",
             loss=self.loss,
             retrains=state.rows,

@@ -31,6 +31,7 @@ from estimators.aggregators.notes import two_sided_notes
 from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
 from estimators.aggregators.sparse_sums import MemberFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
+from estimators.aggregators.stored_noise import noise_of_tests, weighted_squares, widened
 from estimators.aggregators.welch import Estimates, known_part
 from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
@@ -101,10 +102,14 @@ class SparseRegression:
         n, columns = values.shape
         fewest = np.minimum(state.members, state.rows - state.members)[:, None]
         degrees = float(max(state.units - 1, 0))
+        noise = noise_of_tests(
+            self.ends, weighted_squares(self.design, self.features.inside, self.features.outside), state.rows
+        )
 
         def estimates(part: slice) -> Estimates:
             shape = values[:, part].shape
-            return known_part(values[:, part], errors(part), np.full(shape, degrees), fewest=fewest)
+            found = known_part(values[:, part], errors(part), np.full(shape, degrees), fewest=fewest)
+            return widened(found, noise[part])
 
         kept = float(fit.kept[:-1].mean()) if columns > 1 else 0.0
         return assembled_influence(

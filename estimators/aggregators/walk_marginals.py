@@ -10,8 +10,9 @@ summed over instances L(stop) - L(D), of the mean loss at most the tolerance tim
 right, without a bound for single test instances or a single value; the campaign's notes give the mean of that gap.
 
 Standard error: the spread over units (a walk, or a walk and its reverse or its rotations) / sqrt(units), degrees of
-freedom units - 1. An instance whose marginals all agree takes the variance of all of the test instance. The error does
-not hold the bias of truncation, nor, for a learner that depends on its seed, the noise of the end rows.
+freedom units - 1. An instance whose marginals all agree takes the variance of all of the test instance. For a learner
+that depends on its seed it holds the noise of rows that walks share (`stored_noise`), the end rows first. The error
+does not hold the bias of truncation.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
 from estimators.aggregators.notes import unvaried_note
+from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
 from estimators.aggregators.welch import Estimates, cleared, unvaried_or_variance
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.designs.protocol import Design
@@ -80,8 +82,9 @@ class WalkMarginals:
         """Influence [n, n_test]."""
         n, columns = state.sums.shape
         constant = (state.squares == 0.0).all(axis=0) & (state.units > 0)
+        noise = noise_of_tests(self.ends, semivalue_squares(self.p, len(self.ends.full)), state.rows)
         return assembled_influence(
-            lambda part: _estimates(state, part),
+            lambda part: widened(_estimates(state, part), noise[part]),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),

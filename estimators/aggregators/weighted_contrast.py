@@ -23,6 +23,7 @@ from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
 from estimators.aggregators.notes import two_sided_notes
 from estimators.aggregators.size_weights import row_weights_of
+from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.welch import Estimates, cleared, known_part
 from estimators.arrays import AnyArray, FloatArray
@@ -110,8 +111,9 @@ class WeightedContrast:
         n, columns = state.inside.wx.shape
         counts = state.inside.count[:, 0].astype(np.int64)
         rows = counts + state.outside.count[:, 0].astype(np.int64)
+        noise = noise_of_tests(self.ends, semivalue_squares(self.p), state.rows)
         return assembled_influence(
-            lambda part: self._estimates(state, part),
+            lambda part: widened(self._estimates(state, part), noise[part]),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),

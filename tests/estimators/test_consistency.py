@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from estimator_material import Game, aggregator_of, random_game
 from oracles import enumeration
-from scipy import stats
 
 from estimators.aggregators.blocks import aggregate
 from estimators.designs import make_design
@@ -47,22 +46,6 @@ def test_a_game_of_the_size_alone_gives_the_mean_over_sizes_without_error():
     game = Game(N, of_size[:, None], np.repeat(of_size[:, None], N, axis=1))
     result = aggregate(aggregator_of("c_score", stratified(2), game.ends), [game.retrains(stratified(2).draws(0, 300))])
     np.testing.assert_allclose(result.values, -np.mean(SIZES), atol=1e-12)
-
-
-@pytest.mark.parametrize(("value", "design"), [("c_score", "stratified"), ("data_oob", "uniform")])
-def test_intervals_cover(value, design):
-    # 400 campaigns; per instance between the 0.05 % and 99.95 % binomial quantiles, as in test_interval_coverage
-    game = random_game(N, 1, seed=33)
-    truth = known(game.own)[0] if value == "c_score" else -enumeration.mean_own_losses(game.own, N, size=6)[1]
-    counts = np.zeros(N)
-    for seed in range(400):
-        drawn = stratified(seed) if design == "stratified" else make_design("uniform", n=N, seed=seed, size=6)
-        result = aggregate(aggregator_of(value, drawn, game.ends), [game.retrains(drawn.draws(0, 300))])
-        half = stats.t.ppf(0.975, result.degrees_of_freedom) * result.standard_errors
-        counts += np.abs(result.values - truth) <= half
-    least, most = stats.binom.ppf([0.0005, 0.9995], 400, 0.95)
-    assert counts.min() >= least
-    assert counts.max() <= most
 
 
 def test_a_size_without_a_row_that_leaves_an_instance_out_makes_it_unknown():

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from estimator_material import aggregator_of, random_game
-from scipy import stats
 
 from estimators.aggregators.blocks import aggregate
 from estimators.designs import make_design
@@ -50,24 +49,6 @@ def test_the_mean_of_a_gaussian_has_its_closed_form():
     out = np.array([own[~members[:, i], i].mean() for i in range(N)])
     inside = np.array([own[members[:, i], i].mean() for i in range(N)])
     np.testing.assert_allclose(result.values, out - inside, atol=1e-12)
-
-
-def test_intervals_cover():
-    # 400 campaigns of 15 repeats; per instance between the 0.05 % and 99.95 % binomial quantiles
-    game, counts = random_game(N, 1, seed=72), np.zeros(N)
-    many = aggregate(
-        aggregator_of("generative_downsampling", design_of(999), game.ends),
-        [drawn(game, design_of(999), k, k + 250) for k in range(0, 20_000, 250)],
-    )
-    for seed in range(400):
-        design = design_of(seed)
-        rows = game.retrains(design.draws(0, 15 * FOLDS))  # below one block of 256 rows
-        result = aggregate(aggregator_of("generative_downsampling", design, game.ends), [rows])
-        half = stats.t.ppf(0.975, result.degrees_of_freedom) * result.standard_errors
-        counts += np.abs(result.values - many.values) <= half
-    least, most = stats.binom.ppf([0.0005, 0.9995], 400, 0.95)
-    assert counts.min() >= least
-    assert counts.max() <= most
 
 
 def test_rows_of_another_kind_are_refused_by_name():

@@ -17,7 +17,8 @@ def contrast(members, losses, *, full=None):
     """The difference of means of hand-made rows."""
     full = losses[:1] if full is None else full
     design = design_of("bernoulli", members.shape[1])
-    ends = EndRows(full=np.asarray(full, dtype=float), empty=losses[0], deterministic=False)
+    # a single replicate of D tells no noise: such a learner is deterministic
+    ends = EndRows(full=np.asarray(full, dtype=float), empty=losses[0], deterministic=len(full) == 1)
     return aggregate(aggregator_of("banzhaf_sample_reuse", design, ends), [Retrains(members, losses)])
 
 

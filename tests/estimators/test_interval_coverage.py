@@ -4,6 +4,7 @@ Coverage is held between the 0.05 % and 99.95 % binomial quantiles, a false-alar
 fixed. Pairs of one campaign share retrains, so each pair is a check of its own.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,17 @@ LEAST, MOST = stats.binom.ppf([0.0005, 0.9995], CAMPAIGNS, 0.95)
 def covered(result, truth):
     half_width = stats.t.ppf(0.975, result.degrees_of_freedom) * result.standard_errors
     return np.abs(result.values - truth) <= half_width
+
+
+def depends_on_seed(game, noise, rng):
+    """The game as stored: one noise for each subset, however often it is drawn; and four replicates of D."""
+    if not noise:
+        return game, game.ends
+    losses, own = (each + noise * rng.normal(size=each.shape) for each in (game.losses, game.own))
+    full, full_train = (each[-1] + noise * rng.normal(size=(4, each.shape[1])) for each in (game.losses, game.own))
+    full[0], full_train[0] = losses[-1], own[-1]
+    ends = EndRows(full, losses[0], deterministic=False, full_train=full_train, empty_train=own[0])
+    return replace(game, losses=losses, own=own), ends
 
 
 def assert_covers(counts):
@@ -58,16 +70,47 @@ def test_intervals_of_sampled_values_cover(value, name, oracle):
     assert np.abs(np.mean(bias, axis=0)).max() < 4.5 / np.sqrt(CAMPAIGNS)
 
 
-@pytest.mark.parametrize("value", ["memorization", "held_out_loss"])
-def test_intervals_of_values_of_own_losses_cover(value):
-    game = random_game(10, 1, seed=22)
-    kept, left = enumeration.mean_own_losses(game.own, 10, size=6)
-    truth = left if value == "held_out_loss" else left - kept
-    counts = np.zeros(10)
+SIZES = (2, 5, 8)
+
+
+def own_losses_left_out(own, sizes):
+    return np.mean([enumeration.mean_own_losses(own, 10, size=size)[1] for size in sizes], axis=0)
+
+
+def own_losses_gained(own, size):
+    kept, left = enumeration.mean_own_losses(own, 10, size=size)
+    return left - kept
+
+
+OWN_LOSSES = [
+    (
+        "memorization",
+        "uniform",
+        {"size": 6},
+        lambda own: own_losses_gained(own, 6),
+    ),
+    ("held_out_loss", "uniform", {"size": 6}, lambda own: own_losses_left_out(own, [6])),
+    ("data_oob", "uniform", {"size": 6}, lambda own: -own_losses_left_out(own, [6])),
+    ("c_score", "stratified", {"size": SIZES}, lambda own: -own_losses_left_out(own, SIZES)),
+    (
+        "generative_downsampling",
+        "kfold",
+        {"folds": 5},
+        lambda own: own_losses_gained(own, 8),
+    ),
+]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.2], ids=["deterministic", "depends_on_seed"])
+@pytest.mark.parametrize(("value", "name", "said", "known"), OWN_LOSSES, ids=[each[0] for each in OWN_LOSSES])
+def test_intervals_of_values_of_own_losses_cover(value, name, said, known, noise):
+    game, rng, draws = random_game(10, 1, seed=22), np.random.default_rng(6), 75 if name == "kfold" else 300
+    truth, counts = known(game.own), np.zeros(10)
     for seed in range(CAMPAIGNS):
-        design = draw("uniform", 10, seed)
-        rows = game.retrains(design.draws(0, DRAWS))
-        counts += covered(aggregate(aggregator_of(value, design, game.ends), [rows]), truth)
+        design = make_design(name, n=10, seed=seed, **said)
+        trained, ends = depends_on_seed(game, noise, rng)
+        rows = replace(trained.retrains(design.draws(0, draws)), units=design.units(0, draws))
+        counts += covered(aggregate(aggregator_of(value, design, ends), [rows]), truth)
     assert_covers(counts)
 
 
@@ -107,7 +150,15 @@ SEMIVALUES = [
     ("expected_leave_one_out(size=5)", "uniform", {"size": (4, 5)}),
     ("banzhaf_least_squares", "bernoulli", {}),
     ("banzhaf_least_squares", "paired", {}),
+    ("banzhaf_sample_reuse", "bernoulli", {}),
+    ("downsampling", "uniform", {"size": 6}),
+    ("ame", "bernoulli", {"probability": (0.2, 0.4, 0.6, 0.8)}),
+    ("datamodel", "uniform", {"size": 6}),
+    ("datamodel", "paired", {}),
 ]
+
+
+DRAWS_OF = {"beta_shapley": 450, "ame": 300, "datamodel": 300}
 
 
 @pytest.mark.slow
@@ -116,40 +167,44 @@ SEMIVALUES = [
 @pytest.mark.parametrize(("label", "name", "said"), SEMIVALUES, ids=[f"{each[0]}-{each[1]}" for each in SEMIVALUES])
 def test_intervals_of_semivalues_cover(label, name, said, noise):
     # residuals of Beta Shapley's heavy small subsets have long tails: at 20 n rows its intervals cover 90 % at worst
-    assert_semivalue_covers(label, name, said, noise, draws=450 if label == "beta_shapley" else 198)
+    assert_semivalue_covers(label, name, said, noise, draws=DRAWS_OF.get(label, 198))
 
 
 def test_intervals_of_shapley_values_from_pairs_cover():
     assert_semivalue_covers("shapley", "paired", {"serves": (("shapley", 1.0),)}, 0.2, draws=120)
 
 
-def true_semivalue(label, game):
+def true_value(label, game, said):
     n = game.n
     if label.startswith("expected_leave_one_out"):
         members = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
         sizes, losses = members.sum(axis=1), game.losses
         kept, left = (sizes == 5)[:, None] & (members == 1), (sizes == 4)[:, None] & (members == 0)
         return np.array([losses[left[:, i]].mean(axis=0) - losses[kept[:, i]].mean(axis=0) for i in range(n)])
+    if label == "ame":
+        shares = (0.2, 0.4, 0.6, 0.8)
+        p = np.mean([stats.binom.pmf(np.arange(n), n - 1, share) for share in shares], axis=0)
+        weights = p / [math.comb(n - 1, c) for c in range(n)]
+        return enumeration._semivalue(game.losses, n, lambda size: weights[size])
+    if label in {"downsampling", "datamodel"}:
+        if said.get("size"):
+            return (0.9 if label == "datamodel" else 1.0) * enumeration.downsampling_by_subsets(game.losses, n, 6)
+        label = "banzhaf"
     everything = make_design("exhaustive", n=n, seed=0)
-    plain = label.replace("_permutations", "").replace("_least_squares", "")
+    plain = label.replace("_permutations", "").replace("_least_squares", "").replace("_sample_reuse", "")
     return aggregate(aggregator_of(plain, everything, game.ends), [game.retrains(everything.draws(0, 2**n))]).values
 
 
 def assert_semivalue_covers(label, name, said, noise, *, draws):
     n, rng = 10, np.random.default_rng(5)
     game = random_game(n, 1, seed=21)
-    truth = true_semivalue(label, game)
+    truth = true_value(label, game, said)
     counts, studentised = np.zeros(n), []
     for seed in range(CAMPAIGNS):
         design = make_design(name, n=n, seed=seed, **said)
         count = draws - draws % design.unit_rows
-        trained, ends = game, game.ends
-        if noise:
-            trained = replace(game, losses=game.losses + noise * rng.normal(size=game.losses.shape))
-            replicates = game.losses[-1] + noise * rng.normal(size=(4, 1))
-            replicates[0] = trained.losses[-1]
-            ends = EndRows(full=replicates, empty=trained.losses[0], deterministic=False)
-        rows = replace(trained.retrains(design.draws(0, count)), units=design.units(0, count))
+        trained, ends = depends_on_seed(game, noise, rng)
+        rows = replace(trained.retrains(design.draws(0, count)), units=design.units(0, count), draws=np.arange(count))
         result = aggregate(aggregator_of(label, design, ends), [rows])
         counts += covered(result, truth)[:, 0]
         studentised.append((result.values - truth) / result.standard_errors)

@@ -197,6 +197,20 @@ def test_a_method_says_what_it_is(value, design):
     assert "Standard error" in module.__doc__
 
 
+NO_VALUES_OWN = {
+    "leave_m_out": "its rows leave out whole groups: `apportion groups` reads them",
+    "subsets_from_file": "the user's own subsets: what they serve depends on what the file lists",
+}
+
+
+def test_each_design_serves_some_value_but_those_with_readers_of_their_own():
+    served = {design for method in VALUES.values() for design in method.designs}
+    assert served | set(NO_VALUES_OWN) == set(DESIGNS)
+    assert not served & set(NO_VALUES_OWN)
+    for design in served:  # each by the registry's own words and by what its values accept
+        assert any(design in method.designs and not method.accepts(design_of(design, N)) for method in VALUES.values())
+
+
 def test_a_value_refuses_a_design_by_naming_those_that_do():
     assert "run design uniform" in value_method("downsampling").accepts(design_of("bernoulli", N))
     assert "run design paired or bernoulli" in value_method("banzhaf").accepts(design_of("uniform", N))
