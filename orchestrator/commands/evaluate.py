@@ -24,6 +24,7 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--hold-out", default=0.2, show_default=True, type=click.FloatRange(0.01, 0.9), help="Share of its draws held out."
 )
+@click.option("--removal", is_flag=True, help="Also retrain without the instances valued highest (a few retrains).")
 def command(
     *,
     job: Path,
@@ -32,6 +33,7 @@ def command(
     loss: str | None,
     campaign: str | None,
     hold_out: float,
+    removal: bool,
 ) -> None:
     """Judge the estimators of JOB on retrains that they have not seen, and show it in the report.
 
@@ -39,7 +41,16 @@ def command(
     """
     screen, loaded = Screen(), load_job(job)
     result, tracker = open_result(loaded), open_tracker(loaded)
-    found = evaluate(result, scores=scores, references=reference, loss=loss, share=hold_out, campaign=campaign)
+    found = evaluate(
+        result,
+        scores=scores,
+        references=reference,
+        loss=loss,
+        share=hold_out,
+        campaign=campaign,
+        removal=removal,
+        screen=screen,
+    )
     _show(found)
     paths = keep_evaluation(found, result, tracker)
     report = make_report(result, tracker, screen.say)
@@ -62,6 +73,9 @@ def _show(found: Evaluation) -> None:
             f"  {difference.better} predicts better than {difference.worse}, by {difference.difference:.3f} "
             f"with error {difference.standard_error:.3f}"
         )
+    for point in found.removal:
+        error = f" (error {point.standard_error:.3g})" if point.standard_error is not None else ""
+        click.echo(f"  without {point.share:.0%} by {point.order}: mean loss rises by {point.rise:.4g}{error}")
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
 

@@ -8,7 +8,7 @@ left out for all, so that every estimator is judged on the same subsets and diff
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ from estimators.evaluation.rank_agreement import RankAgreement
 from orchestrator.evaluation.estimate import Estimate, gradient_estimates, retraining_estimates
 from orchestrator.evaluation.held_out import FEWEST_SUBSETS, HeldOut, held_out
 from orchestrator.evaluation.record import Difference, Evaluation, Judged, Score
+from orchestrator.evaluation.removal import removal_curves
 from orchestrator.evaluation.score_file import read_scores
+from orchestrator.progress import Screen
 from orchestrator.reporting import values_asked
 from orchestrator.results import JobResult
 
@@ -46,16 +48,21 @@ def evaluate(
     loss: str | None = None,
     share: float = 0.2,
     campaign: str | None = None,
+    removal: bool = False,
+    screen: Screen | None = None,
 ) -> Evaluation:
     """Judge the job's values and the score matrices in files, on the last `share` of a campaign's draws.
 
     references: score files to correlate with, such as proximal Bregman responses; leave-one-out influence is one where
-    the job has it. Raises EstimatorError where no campaign has subsets to hold out, JobError for a file that does not
-    fit.
+    the job has it. removal: also retrain without the instances valued highest. Raises EstimatorError where no campaign
+    has subsets to hold out, JobError for a file that does not fit.
     """
     judging = judged_by(result, scores=scores, loss=loss, share=share, campaign=campaign)
     others = [read_scores(path, result) for path in references]
-    return evaluation_of(result, judging, others)
+    found = evaluation_of(result, judging, others)
+    if not removal:
+        return found
+    return replace(found, removal=removal_curves(result, judging.estimates, judging.held.loss, screen=screen))
 
 
 def judged_by(

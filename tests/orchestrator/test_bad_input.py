@@ -190,7 +190,7 @@ JOB_FILES = [
     Bad("data missing", text("data: {train: train.npz, test: test.npz}\n", ""), ("`data` is missing", "train.npz")),
     Bad("an unknown gradient method", gradients("{method: tracincp}"), ("gradients", "tracin_cp")),
     Bad("a gradient method for Python", gradients("{method: pbrf}"), ("pbrf is for Python", "proximal_bregman")),
-    Bad("a method of checkpoints", gradients("{method: tracin_cp}"), ("tracin_cp needs checkpoints", "influence_")),
+    Bad("a run of a value", gradients("{method: trak, trajectory: all}"), ("trak needs several models", "leave")),
     Bad("a curvature too many", gradients("{method: gradient_dot, curvature: ekfac}"), ("leave `curvature` out",)),
     Bad("an unknown curvature", gradients("{method: influence_function, curvature: hessian}"), ("gradients", "ekfac")),
     Bad("two of one name", gradients("{method: trak}, {method: trak}"), ("have the same name", "`name`")),

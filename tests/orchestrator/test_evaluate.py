@@ -17,7 +17,7 @@ from orchestrator.evaluation.evaluate import evaluate
 from orchestrator.evaluation.held_out import held_out, seen_subsets
 from orchestrator.evaluation.record import Evaluation
 from orchestrator.jobs.job_file import load_job
-from orchestrator.results import JobResult, open_result
+from orchestrator.results import JobResult, open_result, stored_job
 
 CAMPAIGNS = """\
   - {design: uniform, fraction: 0.5, retrains: 300}
@@ -173,3 +173,26 @@ def test_a_file_that_is_no_archive_is_refused(job: Path, tmp_path: Path, capsys)
     (tmp_path / "bad.npz").write_text("no archive")
     assert run_command(["evaluate", str(job), "--scores", str(tmp_path / "bad.npz")]) == 2
     assert "bad.npz" in capsys.readouterr().err
+
+
+def test_removal_retrains_without_what_is_valued_highest(job: Path, capsys) -> None:
+    assert run_command(["evaluate", str(job), "--removal"]) == 0
+    kept = Evaluation.decode((job.parent / "good-evaluation.json").read_bytes())
+    rises = {(point.order, point.share): point.rise for point in kept.removal}
+    assert set(rises) == {
+        (order, share) for order in ("downsampling", "leave_one_out", "random") for share in (0.05, 0.1, 0.2, 0.3)
+    }
+    learner = stored_job(load_job(job)).prepared.learner()
+    result = open_result(load_job(job))
+    values = result.campaigns[0].values("downsampling", draws=240).data_values().values
+    members = np.ones((2, 40), dtype=bool)
+    members[0, np.argsort(-values, kind="stable")[:8]] = False
+    losses = learner.retrain(members, np.zeros(2, dtype=np.uint64)).test["cross_entropy"].mean(axis=1)
+    assert rises["downsampling", 0.2] == pytest.approx(float(losses[0] - losses[1]), abs=1e-6)
+    assert rises["downsampling", 0.3] > rises["random", 0.3]
+    assert "without 20% by downsampling" in capsys.readouterr().out
+    assert "Removal by retraining" in (job.parent / "good-report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert run_command(["evaluate", str(job), "--removal"]) == 0  # nothing is trained again
+    assert "removal: 0 of" not in capsys.readouterr().err
+    assert run_command(["run", str(job)]) == 0

@@ -39,7 +39,7 @@ class StepRule:
     def fresh(self, parameters: Mapping[str, Tensor]) -> Moments:
         """The state before the first step: zeros."""
         kinds = {"sgd": ("momentum",) if self.momentum else ()}.get(self.name, ("mean", "square"))
-        return {f"{kind}.{name}": torch.zeros_like(each) for kind in kinds for name, each in parameters.items()}
+        return {f"{kind}.{name}": torch.zeros_like(each) for name, each in parameters.items() for kind in kinds}
 
     def moved(
         self, parameters: Parameters, gradients: Parameters, moments: Moments, rate: float, number: int
