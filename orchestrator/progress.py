@@ -1,6 +1,5 @@
 """Progress for people: one line that moves on a terminal, plain lines in a log."""
 
-import logging
 import sys
 import time
 from dataclasses import dataclass
@@ -84,21 +83,7 @@ class Screen:
         self._stream.flush()
         self._last = -SECONDS_BETWEEN_LOG_LINES
 
-    def warnings(self) -> logging.Handler:
-        """A handler that shows the driver's warnings as remarks, so that they do not tear the moving line."""
-        return _Remarks(self)
-
     def _close_line(self) -> None:
         if self._open_line:
             self._stream.write("\r\x1b[2K")
             self._open_line = False
-
-
-class _Remarks(logging.Handler):
-    def __init__(self, screen: Screen) -> None:
-        super().__init__(logging.WARNING)
-        self._screen = screen
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One remark a record."""
-        self._screen.say(record.getMessage())

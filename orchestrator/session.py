@@ -11,6 +11,7 @@ from orchestrator.campaign import Campaign
 from orchestrator.checkpoints import checkpoint_place
 from orchestrator.data.axes import axes_of
 from orchestrator.describing import campaign_description, campaign_parameters, job_description, job_parameters
+from orchestrator.driver_log import driver_log, kept_folder
 from orchestrator.fingerprint import train_kind
 from orchestrator.jobs.job_text import replayable
 from orchestrator.launching.parcel import KEPT, parcel_here
@@ -109,7 +110,7 @@ def open_session(
         if parcel is not None:  # it was sent to a cluster: `resume` by its name sends it again
             tracker.put(parent.run_id, KEPT, parcel)
         choice.recall_or_keep(tracker, parent)
-        journal = Journal.open(prepared.job.folder / ".apportion" / parent.run_id, tracker.send, say=say)
+        journal = Journal.open(kept_folder(prepared.job, parent.run_id), tracker.send, say=say)
         try:
             runs = [_campaign_run(prepared, tracker, parent, each) for each in prepared.campaigns]
             everyone = tracker.campaign_runs()
@@ -125,7 +126,8 @@ def open_session(
                 _open(prepared, each, run, store, plans[each.id])
                 for each, run in zip(prepared.campaigns, runs, strict=True)
             )
-            yield Session(prepared, tracker, lease, parent, journal, store, campaigns)
+            with driver_log(kept_folder(prepared.job, parent.run_id)):
+                yield Session(prepared, tracker, lease, parent, journal, store, campaigns)
         finally:
             waiting = journal.close()
             if waiting:

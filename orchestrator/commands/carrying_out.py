@@ -15,18 +15,20 @@ from orchestrator.jobs.job_file import load_job
 from orchestrator.launching.parcel import settled
 from orchestrator.phases import Phases, process_began
 from orchestrator.progress import Screen
+from orchestrator.remarks import Remarks
 from orchestrator.results import open_tracker
 from orchestrator.signals import StopRequest, stop_on_signals
 
 
 @contextmanager
 def _warnings_on(screen: Screen) -> Iterator[None]:
-    log, handler = logging.getLogger("orchestrator"), screen.warnings()
+    log, handler = logging.getLogger("orchestrator"), Remarks(screen.say)
     before, log.propagate = log.propagate, False
     log.addHandler(handler)
     try:
         yield
     finally:
+        handler.finish()
         log.removeHandler(handler)
         log.propagate = before
 

@@ -8,6 +8,7 @@ import click
 from orchestrator.extension.extend import extend
 from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
+from orchestrator.remarks import Remarks
 from orchestrator.signals import StopRequest, stop_on_signals
 
 
@@ -24,10 +25,12 @@ def command(*, job: Path, test: Path | None, losses: str | None, name: str | Non
     screen, loaded = Screen(), load_job(job)
     log = logging.getLogger("orchestrator")
     log.propagate = False
-    log.addHandler(screen.warnings())
+    remarks = Remarks(screen.say)
+    log.addHandler(remarks)
     names = tuple(part.strip() for part in (losses or "").split(",") if part.strip())
     with stop_on_signals(StopRequest()) as request:
         result = extend(loaded, test=test, losses=names, name=name, screen=screen, stopping=request)
+    remarks.finish()
     campaign = result.campaigns[0]
     said = result.test_set
     click.echo(f"{said}: {campaign.store.n_test:,} test instances, losses {', '.join(campaign.losses)}")

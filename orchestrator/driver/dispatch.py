@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from orchestrator.driver.decide import decide, may_begin, may_send, next_waiting, straggler
 from orchestrator.driver.driver_state import (
@@ -140,7 +141,7 @@ class _Driver:
             case Kill(worker):
                 self._pool.kill(worker)
             case Say(text, warning):
-                log.log(logging.WARNING if warning else logging.INFO, "%s", text)
+                log.log(logging.WARNING if warning else logging.INFO, "%s", text, extra={"facts": self._facts()})
             case Stop(what, mend, store):
                 raise StoreError(f"{what}\n    {mend}") if store else ResourceMissing(what, mend=mend)
 
@@ -162,6 +163,12 @@ class _Driver:
             seconds=self._clock() - began,
             note=self.state.note,
         )
+
+    def _facts(self) -> dict[str, int]:
+        """The numbers that a decision leaves behind, for the driver's log."""
+        state = self.state
+        there = {"in_flight": len(state.in_flight), "waiting": len(state.waiting), "workers": len(self._pool.workers())}
+        return there | asdict(state.counts)
 
     def summary(self, began: float, *, interrupted: bool) -> Summary:
         """How it ended."""
