@@ -13,7 +13,7 @@ from estimators.aggregators.blocks import blocks_of_rows
 from estimators.arrays import AnyArray
 from estimators.designs.protocol import Design
 from estimators.evaluation import rank_stability
-from estimators.influence import InstanceValues
+from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
@@ -43,20 +43,21 @@ class Convergence:
 
 
 class _Watched:
-    """One value's running aggregates: the watched columns, and the mean column of each half."""
+    """One value's running aggregates: the watched columns with the mean as their last, and the mean of each half."""
 
     def __init__(self, value: str, view: LossView, ends: EndRows, design: Design) -> None:
         method, loss = value_method(value), view.label
         n_test = ends.full.shape[1]
         columns = np.unique(np.linspace(0, n_test - 1, min(n_test, WATCHED_TESTS)).round().astype(np.int64))
         self.value, self.loss, self.view, self.columns = value, loss, view, columns
-        watched = EndRows(full=ends.full[:, columns], empty=ends.empty[columns], deterministic=ends.deterministic)
-        mean = EndRows(
-            full=ends.full.mean(axis=1, keepdims=True),
-            empty=ends.empty.mean(keepdims=True),
+        full, empty = ends.full.mean(axis=1, keepdims=True), ends.empty.mean(keepdims=True)
+        mean = EndRows(full=full, empty=empty, deterministic=ends.deterministic)
+        watched = EndRows(
+            full=np.concatenate([ends.full[:, columns], full], axis=1),
+            empty=np.concatenate([ends.empty[columns], empty]),
             deterministic=ends.deterministic,
         )
-        self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean, mean)]
+        self._aggregators = [method.make(loss=loss, ends=each, design=design) for each in (watched, mean, mean)]
         self._states = [aggregator.empty() for aggregator in self._aggregators]
 
     def update(self, retrains: Retrains) -> None:
@@ -64,22 +65,24 @@ class _Watched:
         mean = replace(retrains, losses=retrains.losses.mean(axis=1, keepdims=True, dtype=np.float64))
         units = np.arange(len(retrains.members)) if retrains.units is None else retrains.units
         even = units % 2 == 0
-        parts = [replace(retrains, losses=retrains.losses[:, self.columns]), mean, mean.rows(even), mean.rows(~even)]
+        watched = np.concatenate([retrains.losses[:, self.columns], mean.losses], axis=1)
+        parts = [replace(retrains, losses=watched), mean.rows(even), mean.rows(~even)]
         for place, (aggregator, part) in enumerate(zip(self._aggregators, parts, strict=True)):
             self._states[place] = aggregator.update(self._states[place], part)
 
     def convergence(self, draws: int, units: int) -> Convergence:
         """The statistics now."""
         finished = zip(self._aggregators, self._states, strict=True)
-        watched, mean, even, odd = (aggregator.finish(state) for aggregator, state in finished)
+        watched, even, odd = (aggregator.finish(state) for aggregator, state in finished)
+        mean = _last_column(watched)
         return Convergence(
             value=self.value,
             loss=self.loss,
             draws=draws,
-            mean_standard_error=_finite_mean(watched.standard_errors),
-            signs_certain=float(mean.data_values().certain().mean()),
+            mean_standard_error=_finite_mean(watched.standard_errors[:, :-1]),
+            signs_certain=float(mean.certain().mean()),
             rank_stability=rank_stability(even.data_values().values, odd.data_values().values),
-            data_values=mean.data_values(),
+            data_values=mean,
             units=units,
         )
 
@@ -119,6 +122,16 @@ class Monitor:
         self.told = self.draws
         units = self.draws // self.campaign.plan.design.unit_rows
         return [watched.convergence(self.draws, units) for watched in self._watched]
+
+
+def _last_column(found: Influence) -> InstanceValues:
+    """The influence on the last column as values of instances."""
+    return replace(
+        found.data_values(),
+        values=found.values[:, -1],
+        standard_errors=found.standard_errors[:, -1],
+        degrees_of_freedom=found.degrees_of_freedom[:, -1],
+    )
 
 
 def _can_be_watched(value: str) -> bool:

@@ -9,6 +9,7 @@ from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.kept_rows import KeptRows, distinct
 from estimators.aggregators.size_weights import RowWeights, shared_chance
 from estimators.aggregators.threads import one_blas_thread
+from estimators.aggregators.unit_variance import Sides
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.retrains import EndRows
 from estimators.surrogates.gaussian_process import Fit, Scales, fit, fitted_scales
@@ -169,21 +170,25 @@ def _distances(members: BoolArray) -> IntArray:
 
 def _corrected(items: Items, parts: Sequence[Component], scales: Scales, found: Fit, ends: EndRows) -> BlockEstimate:
     """The surrogate's semivalue, the correction, and the variance over units, a few columns at a time."""
-    sizes, members = items.members.sum(axis=1), items.members.astype(np.float64)
+    sizes, members = items.members.sum(axis=1), items.members.astype(np.float64).T
     inside = sum(scale * part.inside[sizes] for scale, part in zip(scales.components, parts, strict=True))
     outside = sum(scale * part.outside[sizes] for scale, part in zip(scales.components, parts, strict=True))
     trust, share, drawn = _trusted(found, items)[:, None], items.share[:, None], items.units >= 0
     spread = np.sqrt(np.maximum(1.0 - share, 0.0)) if ends.deterministic else np.ones_like(share)
-    shape = (members.shape[1], found.coefficients.shape[1])
+    shape = (len(members), found.coefficients.shape[1])
     values, variances = np.empty(shape), np.empty(shape)
+    sides = Sides.of(
+        members if drawn.all() else members[:, drawn], items.inside[drawn], items.outside[drawn], items.units[drawn]
+    )
+    step, jump = (inside - outside)[:, None], (items.inside + items.outside)[:, None]
     for columns in column_blocks(shape[1]):
         left_out = trust * found.left_out[:, columns]
-        seen = share * found.residuals[:, columns] + (1.0 - share) * left_out
-        values[:, columns] = _in_and_out(members, inside, outside, found.coefficients[:, columns])
-        values[:, columns] += _in_and_out(members, items.inside, -items.outside, seen)
-        variances[:, columns] = _variance_over_units(
-            members[drawn], items.inside[drawn], items.outside[drawn], (spread * left_out)[drawn], items.units[drawn]
-        )
+        coefficients = found.coefficients[:, columns]
+        seen = share * (found.own[:, None] * coefficients) + (1.0 - share) * left_out
+        # the surrogate's value and the correction in one product: where the instance is in, less where it is not
+        found_here = members @ (step * coefficients + jump * seen)
+        values[:, columns] = found_here + (outside @ coefficients - items.outside @ seen)
+        variances[:, columns] = sides.variance((spread * left_out)[drawn])
     return BlockEstimate(values, variances)
 
 
@@ -195,31 +200,6 @@ def _trusted(found: Fit, items: Items) -> FloatArray:
     typical = float(np.median(found.predicted[items.units >= 0]))
     trust: FloatArray = np.minimum(1.0, MOST_PREDICTED * typical / found.predicted)
     return trust
-
-
-def _in_and_out(members: FloatArray, inside: FloatArray, outside: FloatArray, y: FloatArray) -> FloatArray:
-    """Sum over rows of inside y where the instance is in and outside y where it is not, [n, c]."""
-    product: FloatArray = members.T @ ((inside - outside)[:, None] * y)
-    return product + outside @ y
-
-
-def _variance_over_units(
-    members: FloatArray, inside: FloatArray, outside: FloatArray, y: FloatArray, units: IntArray
-) -> FloatArray:
-    """Variance [n, c] of the sum over independent units of what each adds to it."""
-    numbers, place = np.unique(units, return_inverse=True)
-    count = len(numbers)
-    if count == len(units):
-        squares = _in_and_out(members, inside**2, outside**2, y**2)
-        sums = _in_and_out(members, inside, -outside, y)
-    else:
-        squares, sums = np.zeros((members.shape[1], y.shape[1])), np.zeros((members.shape[1], y.shape[1]))
-        for unit in range(count):
-            own = place == unit
-            each = _in_and_out(members[own], inside[own], -outside[own], y[own])
-            squares += each * each
-            sums += each
-    return np.maximum(squares - sums * sums / count, 0.0) * (count / max(count - 1, 1))
 
 
 def _end_variance(law: SemivalueLaw, ends: EndRows) -> FloatArray:

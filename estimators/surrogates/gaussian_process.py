@@ -31,13 +31,14 @@ class Scales:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Of responses Y [m, c]: coefficients C^-1 Y [m, c], residuals in the sample and with the unit left out [m, c].
+    """Of responses Y [m, c]: coefficients C^-1 Y [m, c], and residuals with the unit left out [m, c].
 
+    own [m]: each row's own variance, which times its coefficients is its residual in the sample.
     predicted [m]: the variance with which the process expects each left-out residual.
     """
 
     coefficients: FloatArray
-    residuals: FloatArray
+    own: FloatArray
     left_out: FloatArray
     predicted: FloatArray
 
@@ -70,10 +71,10 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
 def fit(parts: Sequence[FloatArray], noise: FloatArray, responses: FloatArray, scales: Scales, units: IntArray) -> Fit:
     """The process with these scales, conditioned on responses [m, c]; units [m]: rows that are left out together."""
     covariance = _covariance(parts, noise, np.array(scales.components), scales.noise)
-    inverse, _ = _inverse(covariance)
-    coefficients = inverse @ responses
     own = np.diag(covariance) - sum(scale * np.diag(part) for scale, part in zip(scales.components, parts, strict=True))
-    return Fit(coefficients, own[:, None] * coefficients, *_left_out(inverse, coefficients, units))
+    inverse, _ = _inverse(covariance)  # in the place of the covariance
+    coefficients = inverse @ responses
+    return Fit(coefficients, own, *_left_out(inverse, coefficients, units))
 
 
 def _left_out(inverse: FloatArray, coefficients: FloatArray, units: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -90,17 +91,18 @@ def _left_out(inverse: FloatArray, coefficients: FloatArray, units: IntArray) ->
 
 def _inverse(covariance: FloatArray) -> tuple[FloatArray, float]:
     """The inverse of a covariance and half the log of its determinant; raises LinAlgError where it has none."""
-    factor = cholesky(covariance, lower=True)
-    lower, failed = dpotri(factor, lower=True)
+    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
+    half_log_determinant = float(np.log(np.diag(factor)).sum())
+    inverse, failed = dpotri(factor, lower=True, overwrite_c=True)  # its upper half is that of the factor: zeros
     if failed:
         raise np.linalg.LinAlgError("a covariance is not positive definite")
-    inverse: FloatArray = np.tril(lower) + np.tril(lower, -1).T
-    return inverse, float(np.log(np.diag(factor)).sum())
+    inverse += np.tril(inverse, -1).T
+    return inverse, half_log_determinant
 
 
 def _covariance(parts: Sequence[FloatArray], noise: FloatArray, scales: FloatArray, level: float) -> FloatArray:
-    covariance = np.zeros_like(parts[0])
-    for scale, part in zip(scales, parts, strict=True):
+    covariance: FloatArray = scales[0] * parts[0]
+    for scale, part in zip(scales[1:], parts[1:], strict=True):
         covariance += scale * part
     floor = JITTER * float(np.mean(np.diag(covariance)))
     covariance[np.diag_indices_from(covariance)] += level * noise + floor
