@@ -13,12 +13,11 @@ from estimators.arrays import IntArray, SeedArray
 
 def derive_seed(*parts: int | str | bytes) -> int:
     """A 64-bit seed from the parts, by BLAKE2b over their typed, length-prefixed bytes."""
-    hasher = hashlib.blake2b(digest_size=8)
+    content = []
     for part in parts:
         raw = part if isinstance(part, bytes) else str(part).encode()
-        hasher.update(f"{type(part).__name__}:{len(raw)}:".encode())
-        hasher.update(raw)
-    return int.from_bytes(hasher.digest(), "little")
+        content += [f"{type(part).__name__}:{len(raw)}:".encode(), raw]
+    return int.from_bytes(hashlib.blake2b(b"".join(content), digest_size=8).digest(), "little")
 
 
 def retrain_seeds(learner_seed: int, keys: list[bytes], replicates: IntArray) -> SeedArray:

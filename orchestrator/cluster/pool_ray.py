@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Mapping
 
 import ray
 
@@ -52,11 +53,16 @@ class RayPool:
 
     def free(self) -> int:
         """How many more tasks may be submitted now."""
-        return sum(max(0, IN_FLIGHT - len(hand.calls)) for hand in self._crew.up)
+        loads = [len(hand.calls) for hand in self._crew.up]
+        return sum([IN_FLIGHT - load for load in loads if load < IN_FLIGHT])
 
     def submit(self, task: ChunkTask, *, avoid: frozenset[str] = frozenset()) -> int:
         """Hand a task to the least loaded worker that is not to be avoided, though it have one more than usual."""
-        hand = min(self._crew.up, key=lambda hand: (len(hand.calls) > IN_FLIGHT, hand.name in avoid, len(hand.calls)))
+        hand = min(self._crew.up, key=lambda hand: len(hand.calls))
+        if avoid:
+            hand = min(
+                self._crew.up, key=lambda hand: (len(hand.calls) > IN_FLIGHT, hand.name in avoid, len(hand.calls))
+            )
         self._tickets += 1
         hand.calls.append(Call(self._tickets, task, hand.actor.train.remote(task)))
         if len(hand.calls) == 1:
@@ -83,18 +89,19 @@ class RayPool:
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
         if not ready:
             ready, _ = ray.wait(refs, num_returns=1, timeout=max(0.0, seconds))
+        outcomes = _all_at_once([ref for ref in ready if ref in calls])
         for ref in ready:
             if ref in calls:
-                self._answered(calls[ref], ref)
+                self._answered(calls[ref], ref, outcomes)
             else:
                 self._crew.take(ref)
 
-    def _answered(self, hand: Hand, ref: ray.ObjectRef) -> None:
+    def _answered(self, hand: Hand, ref: ray.ObjectRef, outcomes: Mapping[ray.ObjectRef, Outcome]) -> None:
         call = next((call for call in hand.calls if call.answer == ref), None)
         if call is None:
             return  # its worker was lost while earlier answers were read
         try:
-            outcome: Outcome = ray.get(ref)
+            outcome: Outcome = outcomes[ref] if ref in outcomes else ray.get(ref)
         except ray.exceptions.RayTaskError as error:
             outcome = Failure(call.task.chunk, "exception", str(error)[-2000:], hand.name)
         except ray.exceptions.RayError as error:
@@ -139,6 +146,14 @@ class RayPool:
         """End every worker; Ray itself stays."""
         if ray.is_initialized():
             self._crew.close()
+
+
+def _all_at_once(refs: list[ray.ObjectRef]) -> dict[ray.ObjectRef, Outcome]:
+    """Answers that came, in one call of Ray's; none where any of them is an error, to be asked one by one."""
+    try:
+        return dict(zip(refs, ray.get(refs), strict=True))
+    except ray.exceptions.RayError:
+        return {}
 
 
 def _cause(error: Exception) -> str:
