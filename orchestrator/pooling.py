@@ -16,6 +16,8 @@ from orchestrator.campaign import Campaign
 from orchestrator.data.axes import Axes
 from orchestrator.loss_view import loss_view
 
+ROWS_A_STEP = 256
+
 
 @dataclass(frozen=True)
 class PooledCampaigns:
@@ -50,16 +52,40 @@ class PooledCampaigns:
         return self.campaigns[0].ends(loss, with_train=with_train)
 
     def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
-        """Draws start..stop-1 of the pool."""
-        draws = units = 0
-        for campaign in self.campaigns:
-            count = campaign.plan.draws
-            first, last = max(start - draws, 0), min(stop - draws, count)
-            for block in campaign.retrains(loss, first, last, with_train=with_train) if first < last else ():
+        """Draws start..stop-1 of the pool: of each campaign its share, all along, so that any part is of the mixture.
+
+        Estimators average blocks of rows, whose weights hold for the mixture only. Units are numbered as they come.
+        """
+        units = 0
+        for number, before, first, last in self._shares(start, stop):
+            for block in self.campaigns[number].retrains(loss, first, last, with_train=with_train):
                 assert block.draws is not None, "a campaign numbers its rows"
                 assert block.units is not None, "a campaign numbers its rows"
-                yield replace(block, draws=block.draws + draws, units=block.units + units)
-            draws, units = draws + count, units + -(-count // campaign.plan.design.unit_rows)
+                numbers, place = np.unique(block.units, return_inverse=True)
+                yield replace(
+                    block,
+                    draws=block.draws + before,
+                    units=place.astype(np.int64) + units,
+                )
+                units += len(numbers)
+
+    def _shares(self, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+        """Pieces of draws start..stop-1: campaign, draws of those before it, first and last of its own, whole units."""
+        spans, before = [], 0
+        for number, campaign in enumerate(self.campaigns):
+            count = campaign.plan.draws
+            first, last = max(start - before, 0), min(stop - before, count)
+            if first < last:
+                spans.append((number, before, first, last))
+            before += count
+        steps = max(1, -(-sum(last - first for *_, first, last in spans) // ROWS_A_STEP))
+        for step in range(steps):
+            for number, before, first, last in spans:
+                unit = self.campaigns[number].plan.design.unit_rows
+                a, b = (first + (last - first) * each // steps // unit * unit for each in (step, step + 1))
+                b = last if step + 1 == steps else b
+                if a < b:
+                    yield number, before, a, b
 
     def why_not(self, value: str) -> str:
         """Why a value cannot be computed from the pool, or an empty text."""

@@ -10,6 +10,7 @@ from estimators.designs import make_design
 from estimators.designs.pooled import Pooled
 from estimators.errors import EstimatorError, ImpossibleDesign
 from orchestrator import Job, arrays_data, run
+from orchestrator.pooling import pooled
 
 N = 10
 
@@ -88,8 +89,6 @@ def test_a_value_that_the_pool_does_not_give_is_refused(result):
 
 def test_the_pooled_rows_are_spread_over_sizes_as_the_mixture_says(result):
     # Chi-square of sizes over 500 rows, fixed seed, false-alarm rate 1e-4 (a fixed share of each design varies less).
-    from orchestrator.pooling import pooled
-
     together = pooled(result.campaigns)
     sizes = np.concatenate([block.members.sum(axis=1) for block in together.retrains("squared_error", 0, 500)])
     expected = 500 * np.exp(together.design.log_size_law())
@@ -97,3 +96,11 @@ def test_the_pooled_rows_are_spread_over_sizes_as_the_mixture_says(result):
     observed = np.bincount(sizes, minlength=N + 1)
     statistic = ((observed - expected)[common] ** 2 / expected[common]).sum()
     assert stats.chi2.sf(statistic, common.sum() - 1) > 1e-4
+
+
+def test_any_part_of_the_pooled_rows_holds_each_campaign_in_proportion(result):
+    blocks = list(pooled(result.campaigns).retrains("squared_error", 0, 500))
+    draws, units = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("draws", "units"))
+    np.testing.assert_array_equal(units, np.arange(500))
+    assert (draws[:250] < 300).sum() == 150
+    np.testing.assert_array_equal(np.sort(draws), np.arange(500))
