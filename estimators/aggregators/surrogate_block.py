@@ -63,7 +63,7 @@ def estimated_block(
     choices = [[linear(law), of_size(law, sizes), products(law, order)] for order in ORDERS]
     choices = [[folded(part) for part in parts] for parts in choices] if fold else choices
     with one_blas_thread():
-        found = _estimate(items, choices, ends, fold=fold)
+        found = _corrected(items, _conditioned(items, choices, fold=fold), ends)
     return BlockEstimate(found.values, found.variances + _end_variance(law, ends))
 
 
@@ -124,14 +124,24 @@ def _with_ends(items: Items, law: SemivalueLaw, ends: EndRows, pivot: FloatArray
     )
 
 
-def _estimate(items: Items, choices: Sequence[Sequence[Component]], ends: EndRows, *, fold: bool) -> BlockEstimate:
+@dataclass(frozen=True, slots=True)
+class Conditioned:
+    """The surrogate of a block: its components, their scales, and its fit to the items."""
+
+    parts: Sequence[Component]
+    scales: Scales
+    fit: Fit
+
+
+def _conditioned(items: Items, choices: Sequence[Sequence[Component]], *, fold: bool) -> Conditioned:
+    """The surrogate fitted to the items; what it takes in memory meanwhile, a few [m, m], is gone with the return."""
     columns = items.responses.shape[1]
     centre = np.zeros((1, columns)) if fold else items.responses[items.units >= 0].mean(axis=0, keepdims=True)
     y = items.responses - centre
     parts, scales = _fitted(items, choices, y)
     sizes, distances = items.members.sum(axis=1), _distances(items.members)
     covariances = [part.between(distances, sizes, sizes) for part in parts]
-    return _corrected(items, parts, scales, fit(covariances, _noise(items.units), y, scales, items.units), ends)
+    return Conditioned(parts, scales, fit(covariances, _noise(items.units), y, scales, items.units))
 
 
 def _fitted(items: Items, choices: Sequence[Sequence[Component]], y: FloatArray) -> tuple[Sequence[Component], Scales]:
@@ -164,12 +174,16 @@ def _distances(members: BoolArray) -> IntArray:
     """In how many instances each two rows of members [m, n] differ, [m, m]."""
     x = members.astype(np.float32)  # exact: counts below 2^24
     sizes = members.sum(axis=1)
-    distances: IntArray = sizes[:, None] + sizes[None, :] - 2 * np.rint(x @ x.T).astype(np.int64)
-    return distances
+    common: IntArray = np.rint(x @ x.T).astype(np.int64)
+    common *= -2
+    common += sizes[:, None]
+    common += sizes[None, :]
+    return common
 
 
-def _corrected(items: Items, parts: Sequence[Component], scales: Scales, found: Fit, ends: EndRows) -> BlockEstimate:
+def _corrected(items: Items, surrogate: Conditioned, ends: EndRows) -> BlockEstimate:
     """The surrogate's semivalue, the correction, and the variance over units, a few columns at a time."""
+    parts, scales, found = surrogate.parts, surrogate.scales, surrogate.fit
     sizes, members = items.members.sum(axis=1), items.members.astype(np.float64).T
     inside = sum(scale * part.inside[sizes] for scale, part in zip(scales.components, parts, strict=True))
     outside = sum(scale * part.outside[sizes] for scale, part in zip(scales.components, parts, strict=True))
