@@ -16,7 +16,7 @@ from estimators.designs.entry import DesignEntry
 from estimators.designs.parameters import Material, Parameters
 from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
-from estimators.designs.single_draws import SingleDraws
+from estimators.designs.single_draws import IndependentDraws
 from estimators.errors import ImpossibleDesign
 
 DEFAULT_PROBABILITY = 0.5
@@ -24,7 +24,7 @@ WORDS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
-class Bernoulli(SingleDraws):
+class Bernoulli(IndependentDraws):
     """Each of `n` players with `probability`. Pr(S) = p^|S| (1 - p)^(n - |S|)."""
 
     n: int
@@ -44,16 +44,6 @@ class Bernoulli(SingleDraws):
     def name(self) -> str:
         """The registry's name."""
         return "bernoulli"
-
-    @property
-    def least_draws(self) -> int:
-        """Two retrains with and two without an instance."""
-        return 4
-
-    @property
-    def draw_count(self) -> int | None:
-        """As many as asked."""
-        return None
 
     @property
     def label(self) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.designs.random_words import check_span, random_words, unit_interval
-from estimators.designs.single_draws import SingleDraws
+from estimators.designs.single_draws import IndependentDraws
 from estimators.designs.size_laws import log_mean_binomial
 from estimators.errors import ImpossibleDesign
 
@@ -18,7 +18,7 @@ WORDS = 2**64
 
 
 @dataclass(frozen=True, slots=True)
-class BernoulliGrid(SingleDraws):
+class BernoulliGrid(IndependentDraws):
     """Pr(S) = mean over p in `probabilities` of p^|S| (1 - p)^(n - |S|)."""
 
     n: int
@@ -39,16 +39,6 @@ class BernoulliGrid(SingleDraws):
     def name(self) -> str:
         """The registry's name."""
         return "bernoulli"
-
-    @property
-    def least_draws(self) -> int:
-        """Two retrains with and two without an instance."""
-        return 4
-
-    @property
-    def draw_count(self) -> int | None:
-        """As many as asked."""
-        return None
 
     @property
     def label(self) -> str:

@@ -22,3 +22,19 @@ class SingleDraws:
     def replicates(self, start: int, stop: int) -> IntArray:
         """Zeros [stop - start]."""
         return np.zeros(stop - start, dtype=np.int64)
+
+
+class IndependentDraws(SingleDraws):
+    """What random designs share whose draws are independent: as many as asked."""
+
+    __slots__ = ()
+
+    @property
+    def least_draws(self) -> int:
+        """Two retrains with and two without an instance."""
+        return 4
+
+    @property
+    def draw_count(self) -> int | None:
+        """As many as asked."""
+        return None

@@ -14,14 +14,14 @@ from estimators.designs.entry import DesignEntry
 from estimators.designs.parameters import Material, Parameters
 from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words, unit_interval
-from estimators.designs.single_draws import SingleDraws
+from estimators.designs.single_draws import IndependentDraws
 from estimators.designs.size_laws import mixed_size_law
 from estimators.designs.smallest import smallest
 from estimators.errors import ImpossibleDesign
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sizes(SingleDraws):
+class Sizes(IndependentDraws):
     """Pr(S) = pi[|S|] / C(n, |S|). law: log pi [n + 1]. words: the law for people; it names the random stream too."""
 
     n: int
@@ -33,16 +33,6 @@ class Sizes(SingleDraws):
     def __post_init__(self) -> None:
         if self.n < 2:
             raise ImpossibleDesign(f"{self.name} of n = {self.n}: at least 2 training instances are needed")
-
-    @property
-    def least_draws(self) -> int:
-        """Two retrains with and two without an instance."""
-        return 4
-
-    @property
-    def draw_count(self) -> int | None:
-        """As many as asked."""
-        return None
 
     @property
     def label(self) -> str:

@@ -13,7 +13,7 @@ from estimators.designs.entry import DesignEntry
 from estimators.designs.parameters import Material, Parameters
 from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
-from estimators.designs.single_draws import SingleDraws
+from estimators.designs.single_draws import IndependentDraws
 from estimators.designs.sizes import several_sizes
 from estimators.designs.sizes_said import sizes_said
 from estimators.designs.smallest import smallest
@@ -23,7 +23,7 @@ DEFAULT_FRACTION = 0.7
 
 
 @dataclass(frozen=True, slots=True)
-class Uniform(SingleDraws):
+class Uniform(IndependentDraws):
     """Subsets of exactly `size` of `n` players. Pr(S) = 1 / C(n, size); Pr(i in S) = size / n."""
 
     n: int
@@ -43,16 +43,6 @@ class Uniform(SingleDraws):
     def name(self) -> str:
         """The registry's name."""
         return "uniform"
-
-    @property
-    def least_draws(self) -> int:
-        """Two retrains with and two without an instance."""
-        return 4
-
-    @property
-    def draw_count(self) -> int | None:
-        """As many as asked."""
-        return None
 
     @property
     def label(self) -> str:

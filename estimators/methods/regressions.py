@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from estimators.aggregators.inclusion import row_weights_of, semivalue_objection
 from estimators.aggregators.protocol import Aggregator
+from estimators.aggregators.size_weights import row_weights_of, semivalue_objection
 from estimators.aggregators.sparse_regression import SparseRegression
 from estimators.aggregators.sparse_sums import MemberFeatures
 from estimators.arrays import FloatArray
