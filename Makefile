@@ -12,7 +12,7 @@ export MKL_NUM_THREADS = 1
 .PHONY: help run test test-slow check format lint types bench clean
 
 help:
-	@echo "make run    set up, then value 4,000 images with known label errors (about 5 minutes)"
+	@echo "make run    set up, then value 4,000 images with known label errors (2 minutes, set-up apart)"
 	@echo "make test   set up, then run the ordinary tests"
 	@echo "make check  tests, lint and types, as CI runs them"
 	@echo "make bench  the benchmarks behind the README's figures"
