@@ -68,7 +68,9 @@ class Mode:
         if self.cloud is None:
             return len(list(job.parent.rglob("0*.parquet")))
         listed = self.cloud.bucket.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return sum(each["Key"].endswith(".parquet") for each in listed)
+        return sum(
+            each["Key"].rpartition("/")[2].startswith("0") for each in listed
+        )  # lists of identities are no chunks
 
     def start(self, command: str, job: Path, **more: str) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "orchestrator", command, str(job)]

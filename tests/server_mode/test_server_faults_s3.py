@@ -49,7 +49,7 @@ def test_a_bucket_that_fails_one_request_in_five_costs_nothing(own_cloud, wanted
 def test_a_server_or_its_database_away_for_60_seconds_costs_neither_rows_nor_metrics(own_cloud, wanted, victim):  # noqa: F811
     cloud, mode = own_cloud(Faults())
     job = mode.job("away")
-    process = mode.start("run", job, SECONDS_A_RETRAIN="0.4")
+    process = mode.start("run", job, SECONDS_A_RETRAIN="0.9")  # the campaign outlasts what is away
     deadline = time.monotonic() + 120
     while mode.chunk_count(job) < 2:
         assert process.poll() is None, (job.parent / "log.txt").read_text()
