@@ -20,7 +20,14 @@ from estimators.aggregators.sparse_sums import SparseSums, merged_sparse_sums, n
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.influence import InstanceValues
-from estimators.interactions.indices import InteractionIndex, PairWeights, end_shares, law_of, pair_weights
+from estimators.interactions.indices import (
+    InteractionIndex,
+    PairWeights,
+    end_shares,
+    inclusion_of,
+    law_of,
+    pair_weights,
+)
 from estimators.interactions.pair_values import PairValues
 from estimators.methods.laws import lists_all_subsets
 from estimators.retrains import EndRows, Retrains
@@ -69,8 +76,7 @@ class ListedPairs:
     def features(self) -> PairFeatures:
         """How rows become numbers."""
         n, law = self.design.n, law_of(self.design)
-        inclusion = float(np.exp(law) @ np.arange(n + 1)) / n
-        return PairFeatures(self.pairs, inclusion, pair_weights(self.index.sizes(n), law))
+        return PairFeatures(self.pairs, inclusion_of(law), pair_weights(self.index.sizes(n), law))
 
     def empty(self) -> SparseSums:
         """Sums over no rows."""
@@ -159,7 +165,7 @@ def end_terms(index: InteractionIndex, design: Design, ends: EndRows, fit: Cross
     """What v(empty) and v(D), less each fold's linear fit there, add to the index of every pair, [F, c]."""
     n, law = design.n, law_of(design)
     empty_share, full_share = end_shares(index.sizes(n), law)
-    inclusion = float(np.exp(law) @ np.arange(n + 1)) / n
+    inclusion = inclusion_of(law)
     pivot = ends.pivot()
     effect = pivot - ends.empty
     columns = np.append(effect, effect.mean())[: fit.beta.shape[2]] if fit.beta.shape[2] > 1 else effect.mean()[None]

@@ -16,7 +16,7 @@ from estimators.aggregators.threads import one_blas_thread
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
-from estimators.interactions.indices import InteractionIndex, law_of, pair_weights
+from estimators.interactions.indices import InteractionIndex, inclusion_of, law_of, pair_weights
 from estimators.interactions.listed_pairs import PairFeatures, end_terms
 from estimators.methods.laws import lists_all_subsets
 from estimators.retrains import EndRows, Retrains
@@ -45,9 +45,8 @@ class StrongestPairs:
     @property
     def _features(self) -> PairFeatures:
         n, law = self.design.n, law_of(self.design)
-        inclusion = float(np.exp(law) @ np.arange(n + 1)) / n
         weights = pair_weights(self.index.sizes(n), law)
-        return PairFeatures(np.zeros((0, 2), dtype=np.int64), inclusion, weights)
+        return PairFeatures(np.zeros((0, 2), dtype=np.int64), inclusion_of(law), weights)
 
     def empty(self) -> SparseSums:
         """Sums over no rows; raises EstimatorError where all pairs are too many."""
