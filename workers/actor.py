@@ -7,6 +7,7 @@ from typing import Protocol
 import threadpoolctl
 
 from workers.outcomes import ChunkTask, Failure, Outcome
+from workers.task_message import Message, outcome_message, task_of
 from workers.worker_facts import Probe, WorkerFacts, facts_here
 
 LINES_KEPT = 20
@@ -45,8 +46,11 @@ class TrainerActor:
         """Load data and learner once."""
         self._trainer = setup.make_trainer(self._worker)
 
-    def train(self, task: ChunkTask) -> Outcome:
-        """Train a chunk; whatever Python can see becomes an answer."""
+    def train(self, message: Message | ChunkTask) -> Message | Failure:
+        """Train the chunk in a message; whatever Python can see becomes an answer."""
+        return outcome_message(self._outcome(task_of(message)))
+
+    def _outcome(self, task: ChunkTask) -> Outcome:
         began = time.monotonic()
         try:
             return self._ready().train(task)

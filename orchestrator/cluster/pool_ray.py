@@ -13,9 +13,14 @@ from orchestrator.cluster.worker_check import StoreProbe
 from orchestrator.driver.pool import Finished, Running
 from workers.actor import Setup
 from workers.outcomes import ChunkTask, Failure, FailureKind, Outcome
+from workers.task_message import Message, outcome_of, task_message
 
 IN_FLIGHT = 2
 _NAP = 0.05
+_LINGER = 0.01
+"""Seconds for which answers are gathered after the first: the next chunk of a worker is under way meanwhile."""
+
+Answer = Message | Failure
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +69,7 @@ class RayPool:
                 self._crew.up, key=lambda hand: (len(hand.calls) > IN_FLIGHT, hand.name in avoid, len(hand.calls))
             )
         self._tickets += 1
-        hand.calls.append(Call(self._tickets, task, hand.actor.train.remote(task)))
+        hand.calls.append(Call(self._tickets, task, hand.actor.train.remote(task_message(task))))
         if len(hand.calls) == 1:
             hand.head_since = time.monotonic()
         return self._tickets
@@ -85,23 +90,22 @@ class RayPool:
         if not refs:
             time.sleep(max(0.0, min(_NAP, seconds)))
             return
-        # all that came, in the order of each worker's calls; one wait serves them all where much comes
-        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
-        if not ready:
-            ready, _ = ray.wait(refs, num_returns=1, timeout=max(0.0, seconds))
-        outcomes = _all_at_once([ref for ref in ready if ref in calls])
+        first, _ = ray.wait(refs, num_returns=1, timeout=max(0.0, seconds))
+        # and all that come soon after, in the order of each worker's calls: where much comes, one wait serves many
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=_LINGER) if first else ([], [])
+        answers = _all_at_once([ref for ref in ready if ref in calls])
         for ref in ready:
             if ref in calls:
-                self._answered(calls[ref], ref, outcomes)
+                self._answered(calls[ref], ref, answers)
             else:
                 self._crew.take(ref)
 
-    def _answered(self, hand: Hand, ref: ray.ObjectRef, outcomes: Mapping[ray.ObjectRef, Outcome]) -> None:
+    def _answered(self, hand: Hand, ref: ray.ObjectRef, answers: Mapping[ray.ObjectRef, Answer]) -> None:
         call = next((call for call in hand.calls if call.answer == ref), None)
         if call is None:
             return  # its worker was lost while earlier answers were read
         try:
-            outcome: Outcome = outcomes[ref] if ref in outcomes else ray.get(ref)
+            outcome: Outcome = outcome_of(answers[ref] if ref in answers else ray.get(ref))
         except ray.exceptions.RayTaskError as error:
             outcome = Failure(call.task.chunk, "exception", str(error)[-2000:], hand.name)
         except ray.exceptions.RayError as error:
@@ -148,7 +152,7 @@ class RayPool:
             self._crew.close()
 
 
-def _all_at_once(refs: list[ray.ObjectRef]) -> dict[ray.ObjectRef, Outcome]:
+def _all_at_once(refs: list[ray.ObjectRef]) -> dict[ray.ObjectRef, Answer]:
     """Answers that came, in one call of Ray's; none where any of them is an error, to be asked one by one."""
     try:
         return dict(zip(refs, ray.get(refs), strict=True))

@@ -124,7 +124,7 @@ class Crew:
         try:
             answer = ray.get(ref)
         except Exception as error:  # noqa: BLE001 - whatever a start can raise over there becomes a reason
-            problem, certain = _why_it_did_not_start(hand, error)
+            problem, certain = _why_it_did_not_start(hand, error, first=not self._ever_up)
             self._start_failed(hand, [problem], certain=certain)
             return True
         if hand.facts is None:
@@ -211,10 +211,13 @@ def _refuse_what_fits_nowhere(ask: Ask, patience: float) -> None:
         time.sleep(0.5)
 
 
-def _why_it_did_not_start(hand: Hand, error: Exception) -> tuple[Problem, bool]:
-    """The reason, and whether another start would meet it too: what Python raised there, it would raise again."""
+def _why_it_did_not_start(hand: Hand, error: Exception, *, first: bool) -> tuple[Problem, bool]:
+    """The reason, and whether another start would meet it too: what Python raised there, it would raise again.
+
+    first: no worker was ever up, so that it is worth to ask the cluster, and to wait for what it says.
+    """
     where = f"worker {hand.name}" + ("" if hand.facts is None else f" on {hand.facts.host}")
-    if hand.facts is None and (shadow := _shadow()) is not None:
+    if first and hand.facts is None and (shadow := _shadow()) is not None:
         here, there = shadow
         what = f"another package called workers hides apportion's on the cluster: {there} instead of {here}"
         return Problem(what, where=where, mend=f"rename {there}"), True

@@ -33,6 +33,7 @@ from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints, LossR
 from workers.errors import ChunkError, StoreError
 
 CACHE_BYTES = 2**28
+_BYTES_BESIDE = 1500  # of a decoded file: its arrays' own headers, its name, its place in the cache
 _THREADS = 8
 _MOST_PROBLEMS = 20
 _TRIES = 3
@@ -292,4 +293,4 @@ class LossStore:
 
 def _bytes_of(rows: LossRows) -> int:
     train = 0 if rows.train_losses is None else rows.train_losses.nbytes
-    return rows.members.nbytes + rows.losses.nbytes + train + rows.failed.nbytes
+    return rows.members.nbytes + rows.losses.nbytes + train + rows.failed.nbytes + _BYTES_BESIDE

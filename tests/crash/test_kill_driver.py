@@ -1,6 +1,7 @@
 """kill -9 of the driver, or of everything, at random moments: `resume` finishes; nothing is lost, double, different.
 
-With 0 failures in 30 trials the failure rate is below 10 % with 95 % confidence. A failing trial prints its seed.
+With 0 failures in 30 trials (KILL_TRIALS) the failure rate is below 10 % with 95 % confidence. A failing trial prints
+its seed.
 """
 
 import os
@@ -52,6 +53,7 @@ def losses(members, seed, *, folder=None):
     return {"cross_entropy": np.abs(np.cos(centre + np.arange(10.0))).astype(np.float32)}
 """
 
+TRIALS = int(os.environ.get("KILL_TRIALS", "30"))
 ROWS_IN_FLIGHT = 3 * 128  # two chunks in flight for each of two workers, less what was counted before the fault
 
 
@@ -172,10 +174,10 @@ def test_a_killed_driver_on_ray_is_resumed_to_the_same_rows(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("address", ["in_process", "local"])
-def test_thirty_killed_drivers_are_resumed_to_the_same_rows(
+def test_many_killed_drivers_are_resumed_to_the_same_rows(
     tmp_path: Path, template_database: Path, undisturbed: Undisturbed, address: str
 ) -> None:
-    for seed in range(200, 230):
+    for seed in range(200, 200 + TRIALS):
         trial(tmp_path, template_database, undisturbed, seed, address)
 
 
