@@ -1,8 +1,8 @@
 """Do two actors gain as much over one as two bare processes of the same learner do, in the same run?
 
-The learner of examples/label_errors, K as the smoke retrain chose it. Bare processes only train, one or two at a
-time; actors get chunks of the same subsets from the driver's loop and write their files. Each turn runs one and two of
-both, so that what the machine does meanwhile meets all four alike.
+The learner of examples/label_errors, with its losses on the training instances, 32 retrains together. Bare processes
+only train, one or two at a time; actors get chunks of such subsets from the driver's loop and write their files. Each
+turn runs one and two of both, so that what the machine does meanwhile meets all four alike.
 
     python benchmarks/actors.py [RETRAINS A WORKER [TURNS]]
 """
@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,9 +98,10 @@ def actors(count: int, retrains: int, made: Prepared) -> float:
     """Retrains a second of so many actors, between the first chunk sent and the last received."""
     data = made.loaded.dataset
     with tempfile.TemporaryDirectory() as folder:
-        facts = ChunkFacts("c", made.fingerprints, data.n, data.n_test, made.job.learner.losses, ())
-        setup = WorkerSetup(made.job.learner, data, made.code, "cpu", K, {"c": CampaignPlace(folder, facts)})
-        setup = replace(setup, learner=replace(made.job.learner, train_losses=False))
+        learner = made.job.learner
+        train = learner.losses if learner.train_losses else ()
+        facts = ChunkFacts("c", made.fingerprints, data.n, data.n_test, learner.losses, train)
+        setup = WorkerSetup(learner, data, made.code, "cpu", K, {"c": CampaignPlace(folder, facts)})
         pool, phases = RayPool(setup, ask=Ask(), count=count), Phases()
         while len(pool.workers()) < count:
             pool.next_finished(0.2)

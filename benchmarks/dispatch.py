@@ -3,7 +3,7 @@
 A whole job whose learner only sleeps, one retrain a chunk, on a fleet of actors without torch. The driver's CPU time
 (all its threads) is taken between the first chunk sent and the last received, its memory every 1,000 chunks.
 
-    python benchmarks/dispatch.py [CHUNKS [WORKERS]]      # 3,000 chunks on 16 workers
+    python benchmarks/dispatch.py [CHUNKS [WORKERS]]      # 10,000 chunks on 16 workers
 """
 
 import io
@@ -140,4 +140,4 @@ def main(chunks: int, workers: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*([int(each) for each in sys.argv[1:]] + [3000, 16][len(sys.argv) - 1 :]))
+    main(*([int(each) for each in sys.argv[1:]] + [10_000, 16][len(sys.argv) - 1 :]))

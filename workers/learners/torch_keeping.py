@@ -19,10 +19,8 @@ def trained_models(trainer: LoopedTrainer | TogetherTrainer, members: BoolArray,
         modules = [trainer.trained(row, int(seed)) for row, seed in zip(members, seeds, strict=True)]
         return joined_models([_of_module(module) for module in modules])
     parts = []
-    for start in range(0, len(members), trainer.together):
-        rows = np.minimum(np.arange(start, start + trainer.together), len(members) - 1)
-        state = trainer.trained(members[rows], seeds[rows])
-        parts.append(_of_state(trainer, state, min(trainer.together, len(members) - start)))
+    for rows, own in trainer.groups(len(members)):
+        parts.append(_of_state(trainer, trainer.trained(members[rows], seeds[rows]), own))
     return joined_models(parts)
 
 
@@ -31,11 +29,7 @@ def losses_of_models(trainer: LoopedTrainer | TogetherTrainer, models: Models) -
     count = len(next(iter(models.values()), ()))
     if isinstance(trainer, LoopedTrainer):
         return joined([_alone(trainer, models, row) for row in range(count)])
-    groups = [
-        np.minimum(np.arange(start, start + trainer.together), count - 1) for start in range(0, count, trainer.together)
-    ]
-    found = [_together(trainer, models, rows, count - int(rows[0])) for rows in groups]
-    return joined(found)
+    return joined([_together(trainer, models, rows, own) for rows, own in trainer.groups(count)])
 
 
 def _of_module(module: nn.Module) -> Models:
@@ -59,12 +53,12 @@ def _alone(trainer: LoopedTrainer, models: Models, row: int) -> Losses:
     return trainer.evaluated(module)
 
 
-def _together(trainer: TogetherTrainer, models: Models, rows: IntArray, count: int) -> Losses:
-    state = trainer.fresh_copies(np.zeros(trainer.together, dtype=np.uint64))
+def _together(trainer: TogetherTrainer, models: Models, rows: IntArray, own: int) -> Losses:
+    state = trainer.fresh_copies(np.zeros(len(rows), dtype=np.uint64))
     with torch.no_grad():
         for piece in trainer.model.layout.pieces:
-            own = part_of(models, piece.name, (None, *piece.shape))[rows]
-            piece.view(state.flat).copy_(torch.from_numpy(own))
+            kept = part_of(models, piece.name, (None, *piece.shape))[rows]
+            piece.view(state.flat).copy_(torch.from_numpy(kept))
         for name, tensor in zip(trainer.model.fixed_names, state.fixed, strict=True):
             tensor.copy_(torch.from_numpy(part_of(models, name, (None, *tensor.shape[1:]))[rows]))
-    return trainer.evaluated(state, min(count, trainer.together))
+    return trainer.evaluated(state, own)

@@ -20,7 +20,7 @@ from workers.learners.torch_functions import UserFunctions
 from workers.learners.torch_keeping import losses_of_models, trained_models
 from workers.learners.torch_looped import LoopedTrainer
 from workers.learners.torch_module import ModuleFactory, checked_class
-from workers.learners.torch_numerics import bits_depend_on, numeric_class
+from workers.learners.torch_numerics import bits_depend_on, numeric_class, smaller_groups
 from workers.learners.torch_objective import objective_of
 from workers.learners.torch_pilot import pilot_sizes, step_seconds
 from workers.learners.torch_replicas import check_replicas, devices_of_retrain
@@ -88,6 +88,7 @@ class TorchLearner:
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
         self._bits_depend = bits_depend_on(self._trainer) if isinstance(self._trainer, TogetherTrainer) else ""
+        self._allow_smaller_groups()
 
     def _make_setting(self) -> TrainingSetting:
         return TrainingSetting(
@@ -205,6 +206,12 @@ class TorchLearner:
         self._spec = dataclasses.replace(self._spec, together=together)
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
+        self._allow_smaller_groups()
+
+    def _allow_smaller_groups(self) -> None:
+        """A group of few retrains need not be filled up to K where a row's bits were seen not to depend on it."""
+        if isinstance(self._trainer, TogetherTrainer) and not self._bits_depend:
+            self._trainer = dataclasses.replace(self._trainer, smaller=smaller_groups(self._together))
 
     def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
         """Models of retrains: parameters and buffers by the names of the network's state dict, each [R, ...]."""

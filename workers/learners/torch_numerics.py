@@ -1,6 +1,7 @@
 """What fixes the last bits of a network's losses."""
 
 import dataclasses
+from typing import Final
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from estimators.arrays import BoolArray, SeedArray
 from workers.learners.torch_together import TogetherTrainer
 
 PROBE_STEPS = 2
+SMALLER_GROUPS: Final = (2, 16, 128)
+"""Numbers of models, below K, that a group of fewer retrains may be trained as, where they give the same bits."""
 
 
 def numeric_class(device: str, precision: str, *, together: int, bits_depend: str) -> str:
@@ -31,8 +34,9 @@ def _device_class(device: str) -> str:
 def bits_depend_on(trainer: TogetherTrainer) -> str:
     """What else may move a bit of a retrain's losses, from a short try: "", "K", or "K and place".
 
-    The same retrain runs at the first and at the last of K places among others, and with another K. Linear layers,
-    LayerNorm, embeddings and elementwise functions keep their bits; grouped convolutions depend on K.
+    The same retrain runs at the first and at the last of K places among others, and at the last place of each smaller
+    group. Linear layers, LayerNorm, embeddings and elementwise functions keep their bits; grouped convolutions depend
+    on K.
     """
     setting = dataclasses.replace(trainer.setting, spec=dataclasses.replace(trainer.setting.spec, epochs=1))
     n = setting.data.n
@@ -46,10 +50,16 @@ def bits_depend_on(trainer: TogetherTrainer) -> str:
     first = _outcome(among, members, seeds, 0)
     if not _same(first, _outcome(among, members[::-1], seeds[::-1], -1)):
         return "K and place"
-    few = 2 if trainer.together > 2 else 3
-    rows = np.arange(few) % trainer.together
-    fewer = dataclasses.replace(among, together=few)
-    return "" if _same(first, _outcome(fewer, members[rows], seeds[rows], 0)) else "K"
+    for few in smaller_groups(trainer.together) or (3,):
+        rows = np.arange(few)[::-1] % trainer.together
+        if not _same(first, _outcome(among, members[rows], seeds[rows], -1)):
+            return "K"
+    return ""
+
+
+def smaller_groups(together: int) -> tuple[int, ...]:
+    """Those below K = `together`."""
+    return tuple(size for size in SMALLER_GROUPS if size < together)
 
 
 def _outcome(trainer: TogetherTrainer, members: BoolArray, seeds: SeedArray, row: int) -> list[Tensor]:

@@ -1,12 +1,13 @@
 """K retrains trained together, as one batched program."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from estimators.arrays import BoolArray, SeedArray
+from estimators.arrays import BoolArray, IntArray, SeedArray
 from workers.learner import Losses
 from workers.learners.torch_batched import BatchedModel
 from workers.learners.torch_evaluation import GroupEvaluation
@@ -20,22 +21,27 @@ from workers.learners.torch_state import GroupState
 
 @dataclass(frozen=True, slots=True)
 class TogetherTrainer:
-    """Trains groups of exactly `together` models; a smaller group is filled with copies, so that no shape changes."""
+    """Trains groups of exactly `together` models, or of one of the `smaller` numbers, that rows keep their bits in.
+
+    A group of any other number is filled with copies of its last row, so that no other shape is met.
+    """
 
     setting: TrainingSetting
     model: BatchedModel
     together: int
+    smaller: tuple[int, ...] = ()
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of retrains on members [R, n] with seeds [R], in groups of K."""
-        starts = range(0, len(members), self.together)
-        groups = [np.arange(start, min(start + self.together, len(members))) for start in starts]
-        return joined([self._group(members[group], seeds[group]) for group in groups])
+        groups = self.groups(len(members))
+        return joined([self.evaluated(self.trained(members[rows], seeds[rows]), own) for rows, own in groups])
 
-    def _group(self, members: BoolArray, seeds: SeedArray) -> Losses:
-        count = len(members)
-        rows = np.minimum(np.arange(self.together), count - 1)
-        return self.evaluated(self.trained(members[rows], seeds[rows]), count)
+    def groups(self, count: int) -> Iterator[tuple[IntArray, int]]:
+        """Rows 0 .. count - 1 as groups: each one's rows, copies of the last included, and how many are its own."""
+        for start in range(0, count, self.together):
+            own = min(self.together, count - start)
+            size = next((size for size in self.smaller if size >= own), self.together)
+            yield np.minimum(np.arange(start, start + size), count - 1), own
 
     def evaluated(self, state: GroupState, count: int) -> Losses:
         """Losses of the first `count` of K models."""
