@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -44,13 +45,32 @@ class Net(nn.Module):
         return self.layers(x)
 """
 
+FUNCTION = """
+import numpy as np
+from data import counted
+
+def losses(members, seed, *, folder=None):
+    # noisy gradient steps on a quadratic; what is kept: the step, and the parameters
+    state = np.append(0.0, np.sin(np.flatnonzero(members) + 1.0).sum() + np.zeros(20))
+    if folder is not None and (folder / "state.npy").exists():
+        state = np.load(folder / "state.npy")
+    for step in range(int(state[0]), 30 * (int(members.sum()) // 8)):
+        counted(0.02)
+        noise = np.random.default_rng([seed, step]).normal(size=20)
+        state = np.append(step + 1.0, 0.97 * state[1:] + 0.1 * noise)
+        if folder is not None and step % 10 == 9:
+            np.save(folder / "next.npy", state)
+            (folder / "next.npy").replace(folder / "state.npy")
+    return {"cross_entropy": np.abs(state[1:])}
+"""
+
 LEARNERS = {
     "torch": "{kind: torch, model: model.py:Net, epochs: 30, batch_size: 8, optimizer: {name: adam, lr: 0.01},"
     " losses: [cross_entropy], checkpoint: {every: 1}}",
+    "function": "{kind: function, function: model.py:losses, checkpoint: {every: 1}}",
 }
 
-STEPS = {"torch": lambda size: 30 * (size // 8)}
-"""Steps counted of a whole retrain, by the size of its subset."""
+CODE = {"torch": MODEL, "function": FUNCTION}
 
 JOB = """
 name: long
@@ -65,7 +85,7 @@ cluster: {{address: local}}
 def job_in(folder: Path, kind: str, template: Path) -> Path:
     folder.mkdir()
     (folder / "data.py").write_text(DATA, encoding="utf-8")
-    (folder / "model.py").write_text(MODEL, encoding="utf-8")
+    (folder / "model.py").write_text(CODE[kind], encoding="utf-8")
     (folder / "job.yaml").write_text(JOB.format(learner=LEARNERS[kind]), encoding="utf-8")
     (folder / "apportion.db").write_bytes(template.read_bytes())
     (folder / "counts").mkdir()
@@ -77,19 +97,30 @@ def steps(job: Path) -> dict[int, int]:
     return {int(path.name): len(path.read_text().splitlines()) for path in (job.parent / "counts").iterdir()}
 
 
-def states(job: Path) -> list[Path]:
-    return list(job.parent.rglob("checkpoints/**/*.safetensors"))
+def steps_of(size: int) -> int:
+    """Steps of a whole retrain of a subset of this size."""
+    return 30 * (size // 8)
+
+
+def states(job: Path) -> set[tuple[Path, int]]:
+    """States kept of retrains under way, and when each was written."""
+    found = set()
+    for path in job.parent.rglob("checkpoints/**/*.*"):
+        if path.suffix == ".safetensors" or path.name == "state.npy":
+            with suppress(FileNotFoundError):  # replaced meanwhile
+                found.add((path, path.stat().st_mtime_ns))
+    return found
 
 
 def said(job: Path) -> str:
     return (job.parent / "log.txt").read_text()
 
 
-def until_states(job: Path, driver: int, *, beyond: set[Path]) -> int:
+def until_states(job: Path, driver: int, *, beyond: set[tuple[Path, int]]) -> int:
     """Wait until a worker has kept a state that was not there; the worker that has trained most."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        fresh = set(states(job)) - beyond
+        fresh = states(job) - beyond
         workers = {pid: count for pid, count in steps(job).items() if pid != driver and psutil.pid_exists(pid)}
         if fresh and workers:
             return max(workers, key=workers.__getitem__)
@@ -130,7 +161,7 @@ def test_worker_and_driver_are_killed_in_the_middle_of_retrains_that_go_on_to_th
     driver = start("run", job)
     try:
         worker = until_states(job, driver.pid, beyond=set())
-        seen = set(states(job))
+        seen = states(job)
         os.kill(worker, signal.SIGKILL)
         until_states(job, driver.pid, beyond=seen)
     finally:
@@ -141,6 +172,6 @@ def test_worker_and_driver_are_killed_in_the_middle_of_retrains_that_go_on_to_th
     again = finished("resume", job)
     assert stored(job) == stored(undisturbed)
     trained = sum(count for pid, count in steps(job).items() if pid not in {*known, again})
-    from_the_beginning = sum(STEPS[kind](sizes[row]) for row in missing)
+    from_the_beginning = sum(steps_of(sizes[row]) for row in missing)
     assert trained < from_the_beginning, "the retrains under way began again"
     assert not states(job)
