@@ -32,7 +32,7 @@ from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
 from estimators.aggregators.notes import two_sided_notes, unvaried_note
 from estimators.aggregators.size_weights import row_weights_of
-from estimators.aggregators.surrogate_block import BlockEstimate, estimated_block
+from estimators.aggregators.surrogate_block import BlockSums, add_block, no_block_sums
 from estimators.aggregators.welch import Estimates, known_part, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design
@@ -46,20 +46,19 @@ ROWS_AT_A_TIME = 1024
 
 @dataclass(slots=True)
 class AdaptiveState:
-    """Rows that wait, and sums over the blocks that are done.
+    """Rows that wait, and sums over the blocks that are done, None before the first.
 
-    units: in these blocks. values, variances [n, c]: sums of units times value, and of units^2 times variance. rows,
-    counts [n], total, total_squares [c]: over all rows, of members and of losses less the pivot.
+    rows, counts [n], total, total_squares [c]: over all rows, of members and of losses less the pivot. lent: a result
+    holds this object, so the next block is added to a copy of `done`.
     """
 
     waiting: KeptRows
-    units: int
-    values: FloatArray | None
-    variances: FloatArray | None
+    done: BlockSums | None
     rows: int
     counts: IntArray
     total: FloatArray
     total_squares: FloatArray
+    lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ class AdaptiveSemivalue:
         """No rows."""
         n, columns = self.design.n, self.ends.full.shape[1] + 1
         return AdaptiveState(
-            no_rows(n, columns), 0, None, None, 0, np.zeros(n, dtype=np.int64), np.zeros(columns), np.zeros(columns)
+            no_rows(n, columns), None, 0, np.zeros(n, dtype=np.int64), np.zeros(columns), np.zeros(columns)
         )
 
     def update(self, state: AdaptiveState, retrains: Retrains) -> AdaptiveState:
@@ -98,23 +97,23 @@ class AdaptiveSemivalue:
         return self._settled(
             AdaptiveState(
                 waiting=both(a.waiting, b.waiting),
-                units=a.units + b.units,
-                values=_sum(a.values, b.values),
-                variances=_sum(a.variances, b.variances),
+                done=_sum(a.done, b.done),
                 rows=a.rows + b.rows,
                 counts=a.counts + b.counts,
                 total=a.total + b.total,
                 total_squares=a.total_squares + b.total_squares,
+                lent=a.done is None or b.done is None,
             )
         )
 
     def finish(self, state: AdaptiveState) -> Influence:
         """Influence [n, n_test]."""
+        state.lent = True
         n, columns = len(state.counts), len(state.total)
-        done = state if state.waiting.unit_count < 2 else self._with_block(state, state.waiting)
+        done = state.done if state.waiting.unit_count < 2 else self._with_block(state, state.waiting)
         constant = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows) == 0.0
         return assembled_influence(
-            lambda part: self._estimates(done, constant, part),
+            lambda part: self._estimates(state, done, constant, part),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),
@@ -145,39 +144,36 @@ class AdaptiveSemivalue:
         units = max(2, ROWS_AT_A_TIME // self.design.unit_rows)
         while state.waiting.unit_count >= units:
             block, rest = split(state.waiting, units)
-            state = replace(self._with_block(state, block), waiting=rest)
+            state = replace(state, done=self._with_block(state, block), waiting=rest, lent=False)
         return state
 
-    def _with_block(self, state: AdaptiveState, block: KeptRows) -> AdaptiveState:
-        found, units = self._estimate(block), block.unit_count
-        values, variances = found.values, found.variances
-        values *= units
-        variances *= units**2
-        if state.values is not None and state.variances is not None:  # into the arrays of this block: none are added
-            values += state.values
-            variances += state.variances
-        return replace(state, units=state.units + units, values=values, variances=variances)
-
-    def _estimate(self, block: KeptRows) -> BlockEstimate:
+    def _with_block(self, state: AdaptiveState, block: KeptRows) -> BlockSums:
+        """What is done, and a further block: in place, unless a result holds it."""
         law = self.design.log_size_law()
         if law is None:
             raise WrongDesign(f"{self.value} cannot be computed from {self.design.label}: it has no law of sizes")
-        return estimated_block(block, self.law, row_weights_of(self.law.p, law), self.ends, self._pivot())
+        sums = state.done
+        if sums is None:
+            sums = no_block_sums(len(state.counts), len(state.total))
+        elif state.lent:
+            sums = sums.copy()
+        add_block(sums, block, self.law, row_weights_of(self.law.p, law), self.ends, self._pivot())
+        return sums
 
-    def _estimates(self, state: AdaptiveState, constant: FloatArray, columns: slice) -> Estimates:
-        n = len(state.counts)
-        width = len(state.total[columns])
-        if state.values is None or state.variances is None:
-            found = np.full((n, width), np.nan)
-            return Estimates(found, np.full((n, width), np.inf), np.zeros((n, width)))
+    def _estimates(
+        self, state: AdaptiveState, done: BlockSums | None, constant: FloatArray, columns: slice
+    ) -> Estimates:
+        shape = len(state.counts), len(state.total[columns])
+        if done is None:
+            return Estimates(np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape))
         still = constant[columns]
-        values = np.where(still, 0.0, state.values[:, columns] / state.units)
-        errors = np.where(still, 0.0, np.sqrt(state.variances[:, columns]) / state.units)
+        values = np.where(still, 0.0, (done.values[:, columns] + done.shift[columns]) / done.units)
+        errors = np.where(still, 0.0, np.sqrt(done.variances[:, columns]) / done.units)
         fewest = np.minimum(state.counts, state.rows - state.counts)[:, None]
-        return known_part(values, errors, np.full((n, width), float(state.units - 1)), fewest=fewest)
+        return known_part(values, errors, np.full(shape, float(done.units - 1)), fewest=fewest)
 
 
-def _sum(a: FloatArray | None, b: FloatArray | None) -> FloatArray | None:
+def _sum(a: BlockSums | None, b: BlockSums | None) -> BlockSums | None:
     if a is None or b is None:
         return b if a is None else a
-    return a + b
+    return BlockSums(a.units + b.units, a.values + b.values, a.shift + b.shift, a.variances + b.variances)

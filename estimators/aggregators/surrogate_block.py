@@ -1,19 +1,25 @@
-"""One block of rows: a surrogate's semivalue and the correction by what it leaves; see `adaptive_semivalue`."""
+"""One block of rows: a surrogate's semivalue and the correction by what it leaves; see `adaptive_semivalue`.
+
+What the columns of losses share is made once: the surrogate's scales, from a few of them, and its covariance. All else
+is done 128 columns at a time, so that a column's bits do not depend on the columns beside its 128.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from estimators.aggregators.columns import column_blocks, with_mean
-from estimators.aggregators.kept_rows import KeptRows, distinct
-from estimators.aggregators.size_weights import RowWeights, shared_chance
+from estimators.aggregators.contrast_sums import add_product
+from estimators.aggregators.kept_rows import KeptRows
+from estimators.aggregators.size_weights import RowWeights
+from estimators.aggregators.surrogate_items import Items, items_of, weighs_ends
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.unit_variance import Sides
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.retrains import EndRows
-from estimators.surrogates.gaussian_process import Fit, Scales, fit, fitted_scales
-from estimators.surrogates.kernels import Component, SemivalueLaw, folded, linear, of_size, products
+from estimators.surrogates.gaussian_process import Process, Scales, conditioned, fitted_scales
+from estimators.surrogates.kernels import Component, SemivalueLaw, covariance, folded, linear, of_size, products
 
 ORDERS = (0.8, 2.5)
 """Mean orders of interaction that are tried."""
@@ -21,137 +27,81 @@ ORDERS = (0.8, 2.5)
 ROWS_TO_FIT = 160
 COLUMNS_TO_FIT = 4
 END_NOISE = 1e-6
-END_WEIGHT = 1e-6
-"""End rows enter the surrogate where the semivalue gives them more than this."""
 
 MOST_PREDICTED = 4.0
 """A leave-one-out residual counts fully where its variance is at most this many times the typical one."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockEstimate:
-    """values and variances [n, c]."""
+@dataclass(slots=True)
+class BlockSums:
+    """Sums over blocks of rows, weighted: units; of units times value, [n, c] + [c]; of units^2 times variance [n, c].
 
-    values: FloatArray
-    variances: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """What the surrogate is fitted to: rows, or pairs folded into one. m items, u units.
-
-    members [m, n]; responses [m, c]; units [m], -1 for end rows; inside, outside [m]: the value's weight of the
-    response where the instance is in and (with the other sign) where it is not; share [m]: the probability f of the
-    item to be among the draws.
+    In Fortran order, so that products are added in place.
     """
 
-    members: BoolArray
-    responses: FloatArray
-    units: IntArray
-    inside: FloatArray
-    outside: FloatArray
-    share: FloatArray
+    units: int
+    values: FloatArray
+    shift: FloatArray
+    variances: FloatArray
+
+    def copy(self) -> "BlockSums":
+        """The same in arrays of its own."""
+        return BlockSums(self.units, self.values.copy("F"), self.shift.copy(), self.variances.copy("F"))
 
 
-def estimated_block(
-    block: KeptRows, law: SemivalueLaw, weights: RowWeights, ends: EndRows, pivot: FloatArray
-) -> BlockEstimate:
-    """Values and variances from the units of a block, at least 2; its losses are less the pivot [c]."""
-    fold = law.symmetric and _is_paired(block)
-    items = _with_ends(_items(block, weights, fold=fold), law, ends, pivot, fold=fold)
-    sizes = np.unique(items.members.sum(axis=1))
-    choices = [[linear(law), of_size(law, sizes), products(law, order)] for order in ORDERS]
-    choices = [[folded(part) for part in parts] for parts in choices] if fold else choices
-    with one_blas_thread():
-        found = _corrected(items, _conditioned(items, choices, fold=fold), ends)
-    return BlockEstimate(found.values, found.variances + _end_variance(law, ends))
-
-
-def _is_paired(block: KeptRows) -> bool:
-    if len(block.units) != 2 * block.unit_count or (block.units != np.arange(len(block.units)) // 2).any():
-        return False
-    return bool((block.members[::2] ^ block.members[1::2]).all())
-
-
-def _items(block: KeptRows, weights: RowWeights, *, fold: bool) -> Items:
-    """The block's different subsets, or pairs: of each pair the member without the last instance, so that it is one."""
-    units, per_unit = block.unit_count, 1
-    if fold:
-        first = ~block.members[::2, -1]
-        sign = np.where(first, 0.5, -0.5)[:, None]
-        members = np.where(first[:, None], block.members[::2], block.members[1::2])
-        block = KeptRows(members, sign * (block.losses[::2] - block.losses[1::2]), np.arange(units))
-        per_unit = 2
-    else:
-        own = np.unique(np.column_stack([block.units, np.packbits(block.members, axis=1)]), axis=0)
-        per_unit = max(1, round(len(own) / units))
-    rows = distinct(block)
-    sizes = rows.members.sum(axis=1)
-    share, ratio = shared_chance(np.minimum(per_unit * weights.chance, 1.0), units)
-    factor = (2.0 if fold else 1.0) * ratio / per_unit  # the value's weight times 1 / f is (omega / q) factor
-    over_share = factor[sizes]
-    return Items(
-        members=rows.members,
-        responses=-rows.losses,
-        units=rows.units,
-        inside=weights.inside[sizes] * over_share,
-        outside=weights.outside[sizes] * over_share,
-        share=share[sizes],
-    )
-
-
-def _with_ends(items: Items, law: SemivalueLaw, ends: EndRows, pivot: FloatArray, *, fold: bool) -> Items:
-    """The items with v(D) and v(empty), or with half their difference, where the semivalue gives them weight."""
-    if max(law.p[0], law.p[-1]) < END_WEIGHT:
-        return items
-    n = law.n
-    full, empty = (pivot - with_mean(losses[None, :]) for losses in (ends.pivot(), ends.empty))
-    sizes = items.members.sum(axis=1)
-    keep = (sizes > 0) & (sizes < n)  # end rows that were drawn stand for nothing else
-    responses = (full - empty) / 2.0 if fold else np.concatenate([full, empty])
-    members = np.array([[True] * n] if fold else [[True] * n, [False] * n])
-    inside, outside = np.array([2.0 * law.p[-1], 0.0]), np.array([0.0, law.p[0]])
-    if not fold:
-        inside[0] /= 2.0
-    ones = np.ones(len(members))
-    return Items(
-        members=np.concatenate([items.members[keep], members]),
-        responses=np.concatenate([items.responses[keep], responses]),
-        units=np.concatenate([items.units[keep], -np.ones(len(members), dtype=np.int64)]),
-        inside=np.concatenate([items.inside[keep], inside[: len(members)]]),
-        outside=np.concatenate([items.outside[keep], outside[: len(members)]]),
-        share=np.concatenate([items.share[keep], ones]),
-    )
+def no_block_sums(n: int, columns: int) -> BlockSums:
+    """Sums over no block."""
+    values, variances = (np.zeros((n, columns), order="F") for _ in range(2))
+    return BlockSums(0, values, np.zeros(columns), variances)
 
 
 @dataclass(frozen=True, slots=True)
-class Conditioned:
-    """The surrogate of a block: its components, their scales, and its fit to the items."""
+class Surrogate:
+    """The surrogate of a block: its components, their scales, and where it has been seen."""
 
     parts: Sequence[Component]
     scales: Scales
-    fit: Fit
+    process: Process
 
 
-def _conditioned(items: Items, choices: Sequence[Sequence[Component]], *, fold: bool) -> Conditioned:
-    """The surrogate fitted to the items; what it takes in memory meanwhile, a few [m, m], is gone with the return."""
-    columns = items.responses.shape[1]
-    centre = np.zeros((1, columns)) if fold else items.responses[items.units >= 0].mean(axis=0, keepdims=True)
-    y = items.responses - centre
-    parts, scales = _fitted(items, choices, y)
-    sizes, distances = items.members.sum(axis=1), _distances(items.members)
-    covariances = [part.between(distances, sizes, sizes) for part in parts]
-    return Conditioned(parts, scales, fit(covariances, _noise(items.units), y, scales, items.units))
+def add_block(
+    sums: BlockSums, block: KeptRows, law: SemivalueLaw, weights: RowWeights, ends: EndRows, pivot: FloatArray
+) -> None:
+    """Add values and variances from the units of a block, at least 2; its losses are less the pivot [c]."""
+    items = items_of(block, law, weights, ends, pivot)
+    units = block.unit_count
+    with one_blas_thread():
+        centre = np.zeros(len(pivot)) if items.folded else items.responses[items.units >= 0].mean(axis=0)
+        surrogate = _surrogate(items, law, centre)
+        correction = _Correction.of(items, surrogate, ends)
+        for columns in column_blocks(len(pivot)):
+            y = np.asfortranarray(items.responses[:, columns] - centre[columns])
+            correction.add(sums, y, columns, units)
+    sums.variances += units**2 * _end_variance(law, ends)
+    sums.units += units
 
 
-def _fitted(items: Items, choices: Sequence[Sequence[Component]], y: FloatArray) -> tuple[Sequence[Component], Scales]:
+def _surrogate(items: Items, law: SemivalueLaw, centre: FloatArray) -> Surrogate:
+    """The surrogate of the items; what it takes in memory meanwhile, a few [m, m], is gone with the return."""
+    met = np.unique(items.members.sum(axis=1))
+    choices = [[linear(law), of_size(law, met), products(law, order)] for order in ORDERS]
+    choices = [[folded(part) for part in parts] for parts in choices] if items.folded else choices
+    parts, scales = _fitted(items, choices, centre)
+    sizes = items.members.sum(axis=1)
+    found = covariance(parts, scales.components, _distances(items.members), sizes)
+    return Surrogate(parts, scales, conditioned(found, scales.noise * _noise(items.units), items.units))
+
+
+def _fitted(
+    items: Items, choices: Sequence[Sequence[Component]], centre: FloatArray
+) -> tuple[Sequence[Component], Scales]:
     """The components whose fit to some rows and columns is best, and their scales."""
-    rows = np.unique(np.linspace(0, len(y) - 1, min(len(y), ROWS_TO_FIT)).round().astype(np.int64))
-    last = y.shape[1] - 1  # the mean, which people ask for most, and a few test instances
+    rows = np.unique(np.linspace(0, len(items.units) - 1, min(len(items.units), ROWS_TO_FIT)).round().astype(np.int64))
+    last = len(centre) - 1  # the mean, which people ask for most, and a few test instances
     chosen = np.unique(
         np.append(np.linspace(0, last - 1, min(last, COLUMNS_TO_FIT - 1)).round().astype(np.int64), last)
     )
-    sample = y[np.ix_(rows, chosen)]
+    sample = items.responses[np.ix_(rows, chosen)] - centre[chosen]
     spread = sample.std(axis=0)
     sample = sample[:, spread > 0.0] / spread[spread > 0.0]
     members = items.members[rows]
@@ -159,8 +109,7 @@ def _fitted(items: Items, choices: Sequence[Sequence[Component]], y: FloatArray)
     if not sample.shape[1]:
         return choices[0], Scales((1.0, 1.0, 1.0), 1.0, 0.0)
     found = [
-        (parts, fitted_scales([part.between(distances, sizes, sizes) for part in parts], noise, sample))
-        for parts in choices
+        (parts, fitted_scales([part.among(distances, sizes) for part in parts], noise, sample)) for parts in choices
     ]
     return min(found, key=lambda each: each[1].loss)
 
@@ -172,54 +121,88 @@ def _noise(units: IntArray) -> FloatArray:
 
 def _distances(members: BoolArray) -> IntArray:
     """In how many instances each two rows of members [m, n] differ, [m, m]."""
-    x = members.astype(np.float32)  # exact: counts below 2^24
-    sizes = members.sum(axis=1)
-    common: IntArray = np.rint(x @ x.T).astype(np.int64)
-    common *= -2
-    common += sizes[:, None]
-    common += sizes[None, :]
-    return common
+    signs = np.where(members, np.float32(1.0), np.float32(-1.0))
+    alike = signs @ signs.T  # instances in which both are the same less the others; exact: counts below 2^24
+    np.subtract(np.float32(members.shape[1]), alike, out=alike)
+    alike *= np.float32(0.5)
+    return alike.astype(np.int64)
 
 
-def _corrected(items: Items, surrogate: Conditioned, ends: EndRows) -> BlockEstimate:
-    """The surrogate's semivalue, the correction, and the variance over units, a few columns at a time."""
-    parts, scales, found = surrogate.parts, surrogate.scales, surrogate.fit
-    sizes, members = items.members.sum(axis=1), items.members.astype(np.float64).T
-    inside = sum(scale * part.inside[sizes] for scale, part in zip(scales.components, parts, strict=True))
-    outside = sum(scale * part.outside[sizes] for scale, part in zip(scales.components, parts, strict=True))
-    trust, share, drawn = _trusted(found, items)[:, None], items.share[:, None], items.units >= 0
-    spread = np.sqrt(np.maximum(1.0 - share, 0.0)) if ends.deterministic else np.ones_like(share)
-    shape = (len(members), found.coefficients.shape[1])
-    values, variances = np.empty(shape), np.empty(shape)
-    sides = Sides.of(
-        members if drawn.all() else members[:, drawn], items.inside[drawn], items.outside[drawn], items.units[drawn]
-    )
-    step, jump = (inside - outside)[:, None], (items.inside + items.outside)[:, None]
-    for columns in column_blocks(shape[1]):
-        left_out = trust * found.left_out[:, columns]
-        coefficients = found.coefficients[:, columns]
-        seen = share * (found.own[:, None] * coefficients) + (1.0 - share) * left_out
+@dataclass(frozen=True, slots=True)
+class _Correction:
+    """How coefficients become values and variances; of m items and n instances.
+
+    members [n, m], in Fortran order. own, trust, share, spread [m, 1]. step, jump: what the surrogate's semivalue and
+    the correction add where an instance is in, over where it is not. outside, taken: the same where it is not, [m].
+    """
+
+    process: Process
+    members: FloatArray
+    trust: FloatArray
+    share: FloatArray
+    spread: FloatArray
+    step: FloatArray
+    jump: FloatArray
+    outside: FloatArray
+    taken: FloatArray
+    sides: Sides = field(repr=False)
+
+    @classmethod
+    def of(cls, items: Items, surrogate: Surrogate, ends: EndRows) -> "_Correction":
+        """Of a block's items and surrogate."""
+        sizes, drawn = items.members.sum(axis=1), items.units >= 0
+        weighed = list(zip(surrogate.scales.components, surrogate.parts, strict=True))
+        inside = np.sum([scale * part.inside[sizes] for scale, part in weighed], axis=0)
+        outside = np.sum([scale * part.outside[sizes] for scale, part in weighed], axis=0)
+        spread = np.sqrt(np.maximum(1.0 - items.share, 0.0)) if ends.deterministic else np.ones(len(sizes))
+        members = items.members.T.astype(np.float64)
+        sides = Sides.of(members.astype(np.float32), items.inside, items.outside, np.where(drawn, items.units, -1))
+        return cls(
+            process=surrogate.process,
+            members=members,
+            trust=_trusted(surrogate.process, drawn)[:, None],
+            share=items.share[:, None],
+            spread=np.where(drawn, spread, 0.0)[:, None],
+            step=(inside - outside)[:, None],
+            jump=(items.inside + items.outside)[:, None],
+            outside=outside,
+            taken=items.outside,
+            sides=sides,
+        )
+
+    def add(self, sums: BlockSums, y: FloatArray, columns: slice, units: int) -> None:
+        """Add the values and variances of some columns of responses y [m, c], in Fortran order."""
+        coefficients = self.process.coefficients(y)
+        left_out = self.process.left_out(coefficients)
+        left_out *= self.trust
+        seen = self.share * (self.process.own[:, None] * coefficients) + (1.0 - self.share) * left_out
+        sums.shift[columns] += units * (self.outside @ coefficients - self.taken @ seen)
         # the surrogate's value and the correction in one product: where the instance is in, less where it is not
-        found_here = members @ (step * coefficients + jump * seen)
-        values[:, columns] = found_here + (outside @ coefficients - items.outside @ seen)
-        variances[:, columns] = sides.variance((spread * left_out)[drawn])
-    return BlockEstimate(values, variances)
+        seen *= self.jump
+        coefficients *= self.step
+        seen += coefficients
+        seen *= units
+        add_product(sums.values[:, columns], self.members, np.asfortranarray(seen))
+        left_out *= self.spread
+        variance = self.sides.variance(left_out)
+        variance *= units**2
+        sums.variances[:, columns] += variance
 
 
-def _trusted(found: Fit, items: Items) -> FloatArray:
+def _trusted(process: Process, drawn: BoolArray) -> FloatArray:
     """1 for most items, less for those that are nearly all that is known of an effect.
 
     Their leave-one-out residuals are the effect itself, not what the surrogate leaves, and would be counted twice.
     """
-    typical = float(np.median(found.predicted[items.units >= 0]))
-    trust: FloatArray = np.minimum(1.0, MOST_PREDICTED * typical / found.predicted)
+    typical = float(np.median(process.predicted[drawn]))
+    trust: FloatArray = np.minimum(1.0, MOST_PREDICTED * typical / process.predicted)
     return trust
 
 
 def _end_variance(law: SemivalueLaw, ends: EndRows) -> FloatArray:
     """The learner's noise in v(D), R times retrained, and v(empty), as far as the value weights them: [c]."""
     columns = ends.full.shape[1] + 1
-    if ends.deterministic or max(law.p[0], law.p[-1]) < END_WEIGHT:
+    if ends.deterministic or not weighs_ends(law):
         return np.zeros(columns)
     if len(ends.full) == 1:
         return np.full(columns, np.nan)

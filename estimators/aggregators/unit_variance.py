@@ -1,40 +1,43 @@
-"""The spread over units of a weighted sum over items, for all instances at once."""
+"""The spread over units of a weighted sum over items, for all instances at once.
 
-from dataclasses import dataclass, replace
+An item adds a y to the sum where an instance is in and takes b y off where it is not. With independent units of one
+item each the variance is that of K numbers z: K / (K - 1) (sum z^2 - (sum z)^2 / K). The products behind these sums
+are taken in single precision, which errs by 1e-6 of a variance, and at twice the speed; sum z^2 takes none at all
+where a and b are the same for each item, as with Banzhaf values from rows with probability 1/2.
+"""
+
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.blas import sgemm
 
-from estimators.arrays import FloatArray, IntArray
+from estimators.arrays import AnyArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Weights of drawn items where an instance is in and where it is not [k], members [n, k], unit of each item [k]."""
+    """Weights of items where an instance is in and where it is not [k]; members [n, k] in float32 and Fortran order.
 
-    members: FloatArray
+    place [k]: the unit of each item, numbered from 0; -1 for items that were not drawn, whose y is 0. count: of units.
+    """
+
+    members: AnyArray
     inside: FloatArray
     outside: FloatArray
     place: IntArray
     count: int
 
     @classmethod
-    def of(cls, members: FloatArray, inside: FloatArray, outside: FloatArray, units: IntArray) -> "Sides":
-        """Those of k items of the units given, in any order of numbers."""
+    def of(cls, members: AnyArray, inside: FloatArray, outside: FloatArray, units: IntArray) -> "Sides":
+        """Those of k items of the units given, in any order of numbers; -1: not drawn."""
         numbers, place = np.unique(units, return_inverse=True)
-        return cls(members, inside, outside, place, len(numbers))
+        missing = int(len(numbers) > 0 and numbers[0] < 0)
+        return cls(members, inside, outside, place.ravel() - missing, len(numbers) - missing)
 
     def variance(self, y: FloatArray) -> FloatArray:
         """Variance [n, c] of the sum over independent units of what each adds to it; y [k, c]."""
-        if self.count == len(self.place):
-            sums, squares = self.sums(y), self.squares(y)
-        else:
-            sums, squares = np.zeros((2, len(self.members), y.shape[1]))
-            for unit in range(self.count):
-                own = self.place == unit
-                part = replace(self, members=self.members[:, own], inside=self.inside[own], outside=self.outside[own])
-                each = part.sums(y[own])
-                squares += each * each
-                sums += each
+        one_each = self.count == np.count_nonzero(self.place >= 0)
+        sums, squares = self._of_items(y) if one_each else self._of_units(y)
         sums *= sums
         sums /= self.count
         np.subtract(squares, sums, out=sums)
@@ -42,20 +45,31 @@ class Sides:
         sums *= self.count / max(self.count - 1, 1)
         return sums
 
-    def sums(self, y: FloatArray) -> FloatArray:
-        """The sum [n, c] over items of the weighted y, added where an instance is in and taken off where not."""
-        product: FloatArray = self.members @ ((self.inside + self.outside)[:, None] * y)
-        product -= self.outside @ y
-        return product
-
-    def squares(self, y: FloatArray) -> FloatArray:
-        """The sum [n, c] over items of the squares of the same."""
+    def _of_items(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Sums over items of z [n, c], and of z^2, which may be one row for all instances [c]."""
+        sums = self._product((self.inside + self.outside)[:, None] * y)
+        sums -= self.outside @ y
         inside, outside, y = self.inside**2, self.outside**2, y * y
-        everywhere = outside @ y
-        if np.allclose(
-            inside, outside, rtol=1e-9, atol=0.0
-        ):  # Banzhaf values from rows with probability 1/2: no product is left
-            return np.broadcast_to(everywhere, (len(self.members), y.shape[1]))
-        product: FloatArray = self.members @ ((inside - outside)[:, None] * y)
-        product += everywhere
-        return product
+        everywhere: FloatArray = outside @ y
+        if np.allclose(inside, outside, rtol=1e-9, atol=0.0):
+            return sums, everywhere
+        squares = self._product((inside - outside)[:, None] * y)
+        squares += everywhere
+        return sums, squares
+
+    def _product(self, y: FloatArray) -> FloatArray:
+        """Members [n, k] times y [k, c], whose columns are brought to a size that single precision holds."""
+        size = np.abs(y).max(axis=0)
+        size[size == 0.0] = 1.0
+        return np.multiply(sgemm(1.0, self.members, (y / size).astype(np.float32)), size)
+
+    def _of_units(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The same where units are of several items."""
+        sums, squares = np.zeros((2, len(self.members), y.shape[1]))
+        for unit in range(self.count):
+            own = self.place == unit
+            inside, outside = self.inside[own][:, None], self.outside[own][:, None]
+            each = self.members[:, own].astype(np.float64) @ ((inside + outside) * y[own]) - (outside * y[own]).sum(0)
+            squares += each * each
+            sums += each
+        return sums, squares

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import cholesky
-from scipy.linalg.lapack import dpotri
+from scipy.linalg.blas import dtrsm
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
 from scipy.optimize import minimize
 
 from estimators.arrays import FloatArray, IntArray
@@ -30,17 +31,31 @@ class Scales:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """Of responses Y [m, c]: coefficients C^-1 Y [m, c], and residuals with the unit left out [m, c].
+class Process:
+    """A process conditioned on m subsets; responses come later, some columns at a time, the same bits for each.
 
-    own [m]: each row's own variance, which times its coefficients is its residual in the sample.
-    predicted [m]: the variance with which the process expects each left-out residual.
+    root [m, m]: lower factor of the covariance C of the responses. own [m]: each row's own variance, which times its
+    coefficient is its residual in the sample. predicted [m]: the variance of each residual with the row's unit left
+    out. together: of units of several rows, the rows and (C^-1)_uu^-1.
     """
 
-    coefficients: FloatArray
+    root: FloatArray
     own: FloatArray
-    left_out: FloatArray
     predicted: FloatArray
+    together: tuple[tuple[IntArray, FloatArray], ...]
+
+    def coefficients(self, responses: FloatArray) -> FloatArray:
+        """C^-1 Y [m, c] of responses Y."""
+        half = dtrsm(1.0, self.root, responses, lower=1)
+        found: FloatArray = dtrsm(1.0, self.root, half, lower=1, trans_a=1, overwrite_b=1)
+        return found
+
+    def left_out(self, coefficients: FloatArray) -> FloatArray:
+        """Residuals [m, c] of rows whose unit is left out, (C^-1)_uu^-1 (C^-1 Y)_u."""
+        found = self.predicted[:, None] * coefficients
+        for rows, spread in self.together:
+            found[rows] = spread @ coefficients[rows]
+        return found
 
 
 def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: FloatArray) -> Scales:
@@ -51,8 +66,11 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
 
     def objective(logs: FloatArray) -> tuple[float, FloatArray]:
         scales = np.exp(logs)
+        covariance = scales[0] * parts[0]
+        for scale, part in zip(scales[1:3], parts[1:], strict=True):
+            covariance += scale * part
         try:
-            inverse, half_log_determinant = _inverse(_covariance(parts, noise, scales[:3], scales[3]))
+            inverse, half_log_determinant = _inverse(_with_noise(covariance, scales[3] * noise))
         except np.linalg.LinAlgError:
             return 1e12, np.zeros(4)
         alpha = inverse @ responses
@@ -68,25 +86,25 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
     return Scales(tuple(float(scale) for scale in scales[:3]), float(scales[3]), float(found.fun))
 
 
-def fit(parts: Sequence[FloatArray], noise: FloatArray, responses: FloatArray, scales: Scales, units: IntArray) -> Fit:
-    """The process with these scales, conditioned on responses [m, c]; units [m]: rows that are left out together."""
-    covariance = _covariance(parts, noise, np.array(scales.components), scales.noise)
-    own = np.diag(covariance) - sum(scale * np.diag(part) for scale, part in zip(scales.components, parts, strict=True))
-    inverse, _ = _inverse(covariance)  # in the place of the covariance
-    coefficients = inverse @ responses
-    return Fit(coefficients, own, *_left_out(inverse, coefficients, units))
-
-
-def _left_out(inverse: FloatArray, coefficients: FloatArray, units: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Residuals [m, c] of rows whose unit is left out, (C^-1)_uu^-1 (C^-1 Y)_u, and their variances [m]."""
-    diagonal = np.diag(inverse)
-    left_out, variances = coefficients / diagonal[:, None], 1.0 / diagonal
+def conditioned(covariance: FloatArray, noise: FloatArray, units: IntArray) -> Process:
+    """The process with this covariance [m, m], overwritten, and noise [m]; units [m]: rows left out together."""
+    before = np.diag(covariance).copy()
+    covariance = _with_noise(covariance, noise)
+    own = np.diag(covariance) - before
+    root, failed = dpotrf(covariance.T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise np.linalg.LinAlgError("a covariance is not positive definite")
+    inverse, _ = dtrtri(root, lower=1)
+    inverse = np.tril(inverse)
+    predicted = 1.0 / np.einsum("km,km->m", inverse, inverse)
+    together = []
     order = np.argsort(units, kind="stable")
-    for own in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
-        if len(own) > 1 and units[own[0]] >= 0:
-            spread = np.linalg.inv(inverse[np.ix_(own, own)])
-            left_out[own], variances[own] = spread @ coefficients[own], np.diag(spread)
-    return left_out, variances
+    for rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
+        if len(rows) > 1 and units[rows[0]] >= 0:
+            spread = np.linalg.inv(inverse[:, rows].T @ inverse[:, rows])
+            predicted[rows] = np.diag(spread)
+            together.append((rows, spread))
+    return Process(root, own, predicted, tuple(together))
 
 
 def _inverse(covariance: FloatArray) -> tuple[FloatArray, float]:
@@ -100,10 +118,8 @@ def _inverse(covariance: FloatArray) -> tuple[FloatArray, float]:
     return inverse, half_log_determinant
 
 
-def _covariance(parts: Sequence[FloatArray], noise: FloatArray, scales: FloatArray, level: float) -> FloatArray:
-    covariance: FloatArray = scales[0] * parts[0]
-    for scale, part in zip(scales[1:], parts[1:], strict=True):
-        covariance += scale * part
-    floor = JITTER * float(np.mean(np.diag(covariance)))
-    covariance[np.diag_indices_from(covariance)] += level * noise + floor
+def _with_noise(covariance: FloatArray, noise: FloatArray) -> FloatArray:
+    """The covariance with noise and a floor on its diagonal, in place."""
+    diagonal = covariance.reshape(-1)[:: len(covariance) + 1]
+    diagonal += noise + JITTER * float(diagonal.mean())
     return covariance

@@ -12,6 +12,7 @@ inclusion with probability t, the products give 2 r x_i(T) E_t (1 + r q)^a (1 - 
 and a and b the members and non-members of T other than i.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,14 +65,31 @@ class Component:
     outside: FloatArray
     mirrored: bool = False
 
-    def between(self, distances: IntArray, a: IntArray, b: IntArray) -> FloatArray:
-        """Covariances [A, B] of losses on subsets of sizes a [A] and b [B] that differ in distances [A, B]."""
-        if self.by_distance is not None:
-            return self.by_distance[distances]
+    def among(self, distances: IntArray, sizes: IntArray) -> FloatArray:
+        """Covariances [m, m] of losses on subsets of sizes [m] that differ in distances [m, m]."""
+        return self.by_distance.take(distances) if self.by_distance is not None else self._among_sizes(sizes)
+
+    def _among_sizes(self, sizes: IntArray) -> FloatArray:
         if self.places is None:
             raise ValueError("a component has covariances by distance or by places of sizes")
-        left, right = self.places[a][:, None], self.places[b][None, :]
-        return (_alike(left, right) - _alike(left, -right)) / 2.0 if self.mirrored else _alike(left, right)
+        met, place = np.unique(sizes, return_inverse=True)  # few sizes among many subsets
+        left, right = self.places[met][:, None], self.places[met][None, :]
+        table = (_alike(left, right) - _alike(left, -right)) / 2.0 if self.mirrored else _alike(left, right)
+        return table[place].take(place, axis=1)
+
+
+def covariance(parts: Sequence[Component], scales: Sequence[float], distances: IntArray, sizes: IntArray) -> FloatArray:
+    """The covariances [m, m] of the sum of components, each times its scale; as few [m, m] arrays as can be."""
+    by_distance = sum(
+        scale * part.by_distance for scale, part in zip(scales, parts, strict=True) if part.by_distance is not None
+    )
+    found: FloatArray = np.asarray(by_distance).take(distances)
+    for scale, part in zip(scales, parts, strict=True):
+        if part.by_distance is None:
+            of_sizes = part.among(distances, sizes)
+            of_sizes *= scale
+            found += of_sizes
+    return found
 
 
 def _alike(a: FloatArray, b: FloatArray) -> FloatArray:
