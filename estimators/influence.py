@@ -4,13 +4,14 @@ Sign: positive = the instance lowers the test loss (proponent), negative = it ra
 Axes are (train, test); `transposed()` gives the (test, train) form that some other tools use.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from estimators.confidence import benjamini_hochberg, half_widths, p_values
 from estimators.errors import EstimatorError
 from estimators.notebook import shown_in_notebook
@@ -77,7 +78,8 @@ class Influence:
     value: the method's name. loss: the loss's name. values, standard_errors, degrees_of_freedom: [n, n_test]
     float64, in the loss's unit. mean: the same for the mean loss over the test set, with its own standard
     error (the columns share retrains, so it does not follow from theirs). sources: the stretches of plan rows
-    it was computed from; two influences add up only where these are disjoint.
+    it was computed from; two influences add up only where these are disjoint. per_test: figures of each test instance
+    [n_test], by name, that some of the notes sum up.
     """
 
     value: str
@@ -91,6 +93,7 @@ class Influence:
     retrains: int = 0
     sources: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    per_test: Mapping[str, AnyArray] = field(default_factory=dict, repr=False, compare=False)
     statistics: "Statistics | None" = field(default=None, repr=False, compare=False)
 
     def data_values(self) -> InstanceValues:
@@ -164,5 +167,7 @@ class Influence:
         if shared:
             raise EstimatorError(f"both influences were computed from {min(shared)}: adding would count it twice")
         if self.statistics is None or other.statistics is None:
-            raise EstimatorError(f"this {self.value} influence carries no statistics (was it read from a file?)")
+            raise EstimatorError(
+                f"this {self.value} influence carries no statistics (was it read from a file, or made on Ray?)"
+            )
         return replace(self.statistics.merged(other.statistics), sources=self.sources | other.sources)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from estimators.aggregators.blocks import Again, aggregate
 from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import IntArray
 from estimators.errors import EstimatorError
@@ -17,6 +16,7 @@ from estimators.registry import VALUES, ValueMethod, value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.data.axes import NO_AXES, Axes
 from orchestrator.errors import FailedRetrains
+from orchestrator.influences.work import InfluencePool, worked_out
 from orchestrator.loss_view import LossView, loss_view
 from orchestrator.plan import Plan, PlanRows, RowId
 from orchestrator.store.loss_store import LossStore
@@ -68,11 +68,13 @@ class Campaign:
         of: str | None = None,
         over: str | None = None,
         draws: int | None = None,
+        pool: InfluencePool | None = None,
     ) -> Influence | InstanceValues:
         """A value with standard errors from the stored losses of the first `draws` draws (default: all).
 
         loss: one of those kept, else the first. of: a function of the losses kept, over: an average over tests, which
-        may stand in `value` too (`banzhaf of clip(cross_entropy, 0.5) over class`).
+        may stand in `value` too (`banzhaf of clip(cross_entropy, 0.5) over class`). pool: where an influence is worked
+        out (default: in this process); the bits are the same.
         Rows that failed are left out, with a note. Raises EstimatorError where the design does not permit the
         value or the loss is not kept, StoreRefused where rows are missing.
         """
@@ -80,17 +82,15 @@ class Campaign:
         if reason:
             raise EstimatorError(reason)
         method, view = value_method(value), self.view(value, loss=loss, of=of, over=over)
-        with_train = method.needs_train_losses
-        ends = view.ends(with_train=with_train)
-        aggregator = method.make(loss=view.label, ends=ends, design=self.plan.design)
         count = self.plan.draws if draws is None else draws
         if method.from_walks:
             if not view.is_plain:
                 raise EstimatorError(
                     f"{value} is read off walks, which keep losses as they are: leave `of` and `over` out"
                 )
+            aggregator = method.make(loss=view.label, ends=view.ends(), design=self.plan.design)
             return self._labelled(self._of_walks(aggregator, view.label, count), method, count)
-        result = aggregate(aggregator, Again(lambda: view.retrains(0, count, with_train=with_train)))
+        result = worked_out(method, view, self.plan.design, count, pool)
         return self._labelled(replace(result, notes=(*view.average.note(), *result.notes)), method, count)
 
     def view(self, value: str, *, loss: str | None = None, of: str | None = None, over: str | None = None) -> LossView:

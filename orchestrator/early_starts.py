@@ -1,10 +1,10 @@
 """What takes seconds to start is begun while the learner shows itself; nothing of it outlives the run."""
 
-import sys
 from types import TracebackType
 from typing import Self
 
 from orchestrator.cluster.local_start import LocalStart
+from orchestrator.cluster.ray_session import has_ray_session
 from orchestrator.jobs.job import Job
 from orchestrator.tracking.client import begin_database
 from orchestrator.tracking.new_database import NewDatabase
@@ -21,7 +21,7 @@ class EarlyStarts:
 
     def begin_ray(self) -> None:
         """Begin Ray, where the job's workers run on one of their own."""
-        if self._job.cluster.address == "local" and not _has_a_session():
+        if self._job.cluster.address == "local" and not has_ray_session():
             self.ray = LocalStart()
 
     def begin_database(self) -> None:
@@ -38,8 +38,3 @@ class EarlyStarts:
             self.ray.close()
         if self.database is not None:
             self.database.discard()
-
-
-def _has_a_session() -> bool:
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())

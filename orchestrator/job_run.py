@@ -14,7 +14,7 @@ from orchestrator.errors import BudgetSpent, FailedRetrains, Interrupted, JobErr
 from orchestrator.gradients.running import run_gradients
 from orchestrator.jobs.job import Job
 from orchestrator.phases import Phases
-from orchestrator.placement import open_pool, workers_that_fit
+from orchestrator.placement import ClusterPool, open_pool, workers_that_fit
 from orchestrator.preparation import Prepared, prepare, smoke
 from orchestrator.progress import Screen
 from orchestrator.reporting import SECONDS_TAG, make_report
@@ -120,8 +120,10 @@ class _Driver:
         try:
             with self._closing_pool():
                 outcomes = self._stream.carry_out()
-            run_gradients(self.session, self.screen.say, self._stopping)
-            result = self._results(outcomes)
+                if isinstance(self._pool, ClusterPool):
+                    self._pool.end_workers()  # their cores are for what comes now
+                run_gradients(self.session, self.screen.say, self._stopping)
+                result = self._results(outcomes)
             keep_manifests(self.session)
             self._refuse_failures(outcomes, result)
             status = "FINISHED"

@@ -76,7 +76,7 @@ def device_of(job: Job) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _ClusterPool:
+class ClusterPool:
     """A pool that lets go of its cluster when it closes."""
 
     pool: Pool
@@ -106,6 +106,10 @@ class _ClusterPool:
         """As the pool."""
         return self.pool.workers()
 
+    def end_workers(self) -> None:
+        """End the workers; the cluster stays until `close`."""
+        self.pool.close()
+
     def close(self) -> None:
         """Close the pool, then the cluster."""
         try:
@@ -134,4 +138,4 @@ def _ray_pool(job: Job, setup: WorkerSetup, chunks_address: str, begun: LocalSta
     except BaseException:
         cluster.close()
         raise
-    return _ClusterPool(pool, cluster.close)
+    return ClusterPool(pool, cluster.close)

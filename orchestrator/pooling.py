@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from estimators.aggregators.blocks import Again, aggregate
 from estimators.designs.pooled import Pooled
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
@@ -14,6 +13,7 @@ from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from orchestrator.campaign import Campaign
 from orchestrator.data.axes import Axes
+from orchestrator.influences.work import InfluencePool, worked_out
 from orchestrator.loss_view import loss_view
 
 ROWS_A_STEP = 256
@@ -97,7 +97,13 @@ class PooledCampaigns:
         return method.accepts(self.design, sum(campaign.plan.draws for campaign in self.campaigns))
 
     def values(
-        self, value: str, *, loss: str | None = None, of: str | None = None, over: str | None = None
+        self,
+        value: str,
+        *,
+        loss: str | None = None,
+        of: str | None = None,
+        over: str | None = None,
+        pool: InfluencePool | None = None,
     ) -> Influence | InstanceValues:
         """A value with standard errors from all campaigns; arguments and errors as of `Campaign.values`."""
         reason = self.why_not(value)
@@ -105,11 +111,7 @@ class PooledCampaigns:
             raise EstimatorError(reason)
         method, asked, design = value_method(value), asked_label(value), self.design
         view = loss_view(self, loss=None if asked.of else loss, of=of or asked.of, over=over or asked.over)
-        with_train, count = method.needs_train_losses, int(np.sum(design.counts))
-        aggregator = method.make(loss=view.label, ends=view.ends(with_train=with_train), design=design)
-        found: Influence | InstanceValues = aggregate(
-            aggregator, Again(lambda: view.retrains(0, count, with_train=with_train))
-        )
+        found = worked_out(method, view, design, int(np.sum(design.counts)), pool)
         named = " and ".join(campaign.name for campaign in self.campaigns)
         notes = (f"from {named} together, by the mixture of their laws", *view.average.note(), *found.notes)
         if isinstance(found, Influence):

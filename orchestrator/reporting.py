@@ -20,6 +20,8 @@ from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.data.tables import features_shown
 from orchestrator.evaluation.keeping import kept_evaluation
+from orchestrator.influences.placed import PlacedInfluences
+from orchestrator.influences.work import InfluencePool
 from orchestrator.keeping.staleness import rows_used
 from orchestrator.monitor import Monitor
 from orchestrator.progress import duration
@@ -56,7 +58,8 @@ class WrittenReport:
 def make_report(result: JobResult, tracker: Tracker, say: Callable[[str], None]) -> WrittenReport:
     """Compute the values, write the page beside the job file, and keep it with the parent run."""
     say("computing values ...")
-    contents = report_input(result, tracker)
+    with PlacedInfluences(result.job, say) as pool:
+        contents = report_input(result, tracker, pool)
     say("writing the report ...")
     path = report_path(result)
     headline = write_page(contents, path)
@@ -76,9 +79,9 @@ def _keep(contents: ReportInput, path: Path, tracker: Tracker, run_id: str) -> N
     tracker.send(run_id, [Point(run_id, name, value, step, now) for name, value in metrics.items()])
 
 
-def report_input(result: JobResult, tracker: Tracker) -> ReportInput:
-    """Everything that the page shows."""
-    computed = _computed(result)
+def report_input(result: JobResult, tracker: Tracker, pool: InfluencePool | None = None) -> ReportInput:
+    """Everything that the page shows. pool: where influences are worked out (default: in this process)."""
+    computed = _computed(result, pool)
     runs = {run.campaign_id: run for run in tracker.campaign_runs()}
     data, job = result.loaded.dataset, result.job
     return ReportInput(
@@ -123,14 +126,14 @@ class _Computed:
     instance_values: tuple[tuple[InstanceValues, str], ...]
 
 
-def _computed(result: JobResult) -> _Computed:
+def _computed(result: JobResult, pool: InfluencePool | None) -> _Computed:
     influences: list[tuple[Influence, str]] = []
     instance_values: list[tuple[InstanceValues, str]] = []
     for name in values_asked(result):
         for campaign in result.campaigns:
             if campaign.why_not(name):
                 continue
-            found = campaign.values(name)
+            found = campaign.values(name, pool=pool)
             if isinstance(found, Influence):
                 # without its sufficient statistics, which only sums need: two matrices less for each value
                 influences.append((replace(found, statistics=None), campaign.name))

@@ -13,6 +13,7 @@ from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
 from orchestrator.gradients.reading import gradient_spec, stored_gradient
+from orchestrator.influences.work import InfluencePool
 from orchestrator.jobs.job import Job
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.pooling import pooled
@@ -101,12 +102,12 @@ class JobResult:
         campaign: str | None = None,
         of: str | None = None,
         over: str | None = None,
+        pool: InfluencePool | None = None,
     ) -> Influence | InstanceValues:
         """A value with standard errors, from the campaign named or the first that permits it.
 
         campaign: "pooled" takes all campaigns whose designs have a law of sizes, under the mixture of their laws, which
-        is also taken where no campaign permits the value alone. loss, of, over: see `Campaign.values`. Raises
-        EstimatorError where neither permits it, with each one's reason.
+        is also taken where none permits it alone; the others: see `Campaign.values`. Raises EstimatorError with why.
         """
         spec = gradient_spec(self.job, value)
         if spec is not None:
@@ -115,10 +116,10 @@ class JobResult:
         alone = any(not each.why_not(value) for each in self.campaigns)
         if together is not None and (campaign == POOLED or (campaign is None and not alone)):
             if campaign == POOLED or not together.why_not(value):
-                return together.values(value, loss=loss, of=of, over=over)
+                return together.values(value, loss=loss, of=of, over=over, pool=pool)
         elif campaign == POOLED:
             raise EstimatorError("less than two campaigns of this job have a law of sizes: there is nothing to pool")
-        return self.campaign_for(value, campaign).values(value, loss=loss, of=of, over=over)
+        return self.campaign_for(value, campaign).values(value, loss=loss, of=of, over=over, pool=pool)
 
     def campaign_for(self, value: str, campaign: str | None = None) -> Campaign:
         """The campaign named, or the first that permits the value; raises EstimatorError with each one's reason."""

@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
-from estimators.aggregators.columns import with_mean
+from estimators.aggregators.columns import guide_tests, with_mean
 from estimators.aggregators.kept_rows import KeptRows, both, kept, no_rows, split
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
-from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.notes import UNVARIED, two_sided_notes
 from estimators.aggregators.size_weights import row_weights_of
 from estimators.aggregators.surrogate_block import BlockSums, add_block, no_block_sums
 from estimators.aggregators.welch import Estimates, known_part, unvaried_or_variance
@@ -63,13 +63,18 @@ class AdaptiveState:
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveSemivalue:
-    """Aggregator of the semivalue `law` on `loss` from rows of any design with a law of sizes that reaches it."""
+    """Aggregator of the semivalue `law` on `loss` from rows of any design with a law of sizes that reaches it.
+
+    guides: columns by which the surrogate's scales are decided for all, the mean over tests as the last; none given:
+    three of the tests, evenly spaced, and their mean.
+    """
 
     value: str
     loss: str
     design: Design
     ends: EndRows
     law: SemivalueLaw
+    guides: tuple[int, ...] = ()
 
     def empty(self) -> AdaptiveState:
         """No rows."""
@@ -118,7 +123,8 @@ class AdaptiveSemivalue:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + unvaried_note(constant[:-1]) + self._noise_note(state),
+            notes=two_sided_notes(state.counts, state.rows) + self._noise_note(state),
+            per_test={UNVARIED: constant[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
 
@@ -127,13 +133,19 @@ class AdaptiveSemivalue:
         replicates = len(self.ends.full)
         if self.ends.deterministic or replicates < 2 or state.rows < 2:
             return ()
-        own = float(self.ends.full.mean(axis=1).var(ddof=1))
-        spread = float(unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)[-1])
+        mean = self._guides()[-1]
+        own = float(with_mean(self.ends.full)[:, mean].var(ddof=1))
+        total, squares = state.total[mean : mean + 1], state.total_squares[mean : mean + 1]
+        spread = float(unvaried_or_variance(squares, total, state.rows, rows=state.rows)[0])
         if not spread:
             return ()
         share = min(own / spread, 1.0)
         said = f"errors hold the learner's own noise, {share:.1%} of the variance of the mean test loss over rows"
         return (f"{said} ({replicates} replicates of D)",)
+
+    def _guides(self) -> tuple[int, ...]:
+        n_test = self.ends.full.shape[1]
+        return self.guides or (*guide_tests(n_test).tolist(), n_test)
 
     def _pivot(self) -> FloatArray:
         pivot: FloatArray = with_mean(self.ends.pivot()[None, :])[0]
@@ -157,7 +169,8 @@ class AdaptiveSemivalue:
             sums = no_block_sums(len(state.counts), len(state.total))
         elif state.lent:
             sums = sums.copy()
-        add_block(sums, block, self.law, row_weights_of(self.law.p, law), self.ends, self._pivot())
+        weights = row_weights_of(self.law.p, law)
+        add_block(sums, block, self.law, weights, self.ends, self._pivot(), self._guides())
         return sums
 
     def _estimates(

@@ -4,7 +4,7 @@ Floating-point sums depend on how they are grouped. Whatever the chunks of the s
 aggregators take 128 columns at a time on one BLAS thread, so the same rows in the same order give the same bits.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -34,18 +34,37 @@ def aggregate(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains
 
     An aggregator of two passes goes through `retrains` twice, which then must not be an iterator that ends.
     """
-    if isinstance(aggregator, TwoPass):
+    return aggregate_each([aggregator], [lambda rows: rows], retrains)[0]
+
+
+def aggregate_each(
+    aggregators: Sequence[Aggregator[State, Result]],
+    views: Sequence[Callable[[Retrains], Retrains]],
+    retrains: Iterable[Retrains],
+) -> list[Result]:
+    """What each aggregator makes of all retrains as its view shows them, in one go through the rows (or two)."""
+    if any(isinstance(each, TwoPass) for each in aggregators):
         if iter(retrains) is retrains:
             raise TypeError("this value goes through the rows twice: give it rows that can be gone through again")
-        aggregator = aggregator.second(_state_of(aggregator, retrains))
-    return aggregator.finish(_state_of(aggregator, retrains))
+        states = _states_of(aggregators, views, retrains)
+        aggregators = [
+            each.second(state) if isinstance(each, TwoPass) else each
+            for each, state in zip(aggregators, states, strict=True)
+        ]
+    states = _states_of(aggregators, views, retrains)
+    return [each.finish(state) for each, state in zip(aggregators, states, strict=True)]
 
 
-def _state_of(aggregator: Aggregator[State, Result], retrains: Iterable[Retrains]) -> State:
-    state = aggregator.empty()
+def _states_of(
+    aggregators: Sequence[Aggregator[State, Result]],
+    views: Sequence[Callable[[Retrains], Retrains]],
+    retrains: Iterable[Retrains],
+) -> list[State]:
+    states = [each.empty() for each in aggregators]
     for block in blocks_of_rows(retrains):
-        state = aggregator.update(state, block)
-    return state
+        for place, (each, view) in enumerate(zip(aggregators, views, strict=True)):
+            states[place] = each.update(states[place], view(block))
+    return states
 
 
 def blocks_of_rows(retrains: Iterable[Retrains], rows: int = ROWS_PER_BLOCK) -> Iterator[Retrains]:

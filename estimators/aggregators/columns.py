@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from estimators.arrays import AnyArray, BoolArray, FloatArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from estimators.errors import EstimatorError
 
 COLUMNS_PER_BLOCK = 128
+GUIDE_TESTS = 3
 
 
 def with_mean(losses: AnyArray) -> FloatArray:
@@ -32,6 +33,11 @@ def refuse_non_finite(losses: FloatArray) -> None:
             f"{int(wrong.sum())} of {len(wrong)} retrains have losses that are not finite: they belong among the "
             "failures (the store should have refused them; `apportion verify` finds them)"
         )
+
+
+def guide_tests(n_test: int) -> IntArray:
+    """The tests that an estimator decides by what it decides for all, beside their mean: at most 3, evenly spaced."""
+    return np.unique(np.linspace(0, n_test - 1, min(n_test, GUIDE_TESTS)).round().astype(np.int64))
 
 
 def column_blocks(count: int, width: int = COLUMNS_PER_BLOCK) -> Iterator[slice]:

@@ -17,9 +17,9 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
 from estimators.aggregators.assembling import assembled_influence
-from estimators.aggregators.columns import with_mean
+from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.notes import UNVARIED, two_sided_notes
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.welch import Estimates, cleared, slack
@@ -66,7 +66,9 @@ class CubeRegression:
         else:
             x = np.column_stack([x, np.ones(len(x))])
         with one_blas_thread():
-            squares, products = state.squares + x.T @ x, state.products + x.T @ y
+            squares, products = state.squares + x.T @ x, state.products.copy()
+            for columns in column_blocks(y.shape[1]):
+                products[:, columns] += x.T @ y[:, columns]
         return NormalEquations(
             state.units + len(x),
             state.rows + len(retrains.members),
@@ -101,7 +103,8 @@ class CubeRegression:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=notes + unvaried_note(constant[:-1]),
+            notes=notes,
+            per_test={UNVARIED: constant[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )
 
@@ -115,7 +118,9 @@ class CubeRegression:
         try:
             with one_blas_thread():
                 inverse = cho_solve(cho_factor(state.squares), np.eye(d))
-                slopes = inverse @ state.products
+                slopes = np.empty_like(state.products)
+                for columns in column_blocks(slopes.shape[1]):
+                    slopes[:, columns] = inverse @ state.products[:, columns]
         except np.linalg.LinAlgError:
             return unknown  # an instance that is always or never in
         degrees = state.units - d

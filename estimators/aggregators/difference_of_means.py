@@ -24,7 +24,7 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import with_mean
 from estimators.aggregators.contrast_sums import ContrastSums, add_rows, empty_sums, merged_sums
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import two_sided_notes, unvaried_note
+from estimators.aggregators.notes import UNVARIED, two_sided_notes
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.welch import Estimates, SideSums, out_minus_in, unvaried_or_variance
 from estimators.designs.protocol import Design
@@ -65,7 +65,8 @@ class DifferenceOfMeans:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + unvaried_note(constant[:-1]),
+            notes=two_sided_notes(state.counts, state.rows),
+            per_test={UNVARIED: constant[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )
 

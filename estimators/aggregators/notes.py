@@ -1,6 +1,8 @@
 """Sentences that go with a result: what could not be computed, and what to think of the rest."""
 
-from estimators.arrays import BoolArray, IntArray
+from collections.abc import Mapping
+
+from estimators.arrays import AnyArray, BoolArray, IntArray
 
 FEW_ROWS = 30
 
@@ -24,6 +26,21 @@ def side_notes(counts: IntArray, side: str) -> tuple[str, ...]:
             "that are near normal"
         )
     return tuple(notes)
+
+
+UNVARIED, KEPT = "unvaried", "kept"
+
+
+def per_test_notes(figures: Mapping[str, AnyArray], n: int) -> tuple[str, ...]:
+    """Notes that sum up figures of each test instance; of blocks of test instances they are made from the whole.
+
+    "unvaried": whether its loss was the same in every retrain. "kept": how many of n coefficients a LASSO keeps.
+    """
+    notes = unvaried_note(figures[UNVARIED]) if UNVARIED in figures else ()
+    if KEPT in figures and len(figures[KEPT]):
+        kept = float(figures[KEPT].mean())
+        notes += (f"the LASSO keeps {kept:.1f} of {n:,} instances a test instance, on average",)
+    return notes
 
 
 def unvaried_note(constant: BoolArray) -> tuple[str, ...]:

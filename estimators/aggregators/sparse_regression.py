@@ -27,7 +27,7 @@ import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import two_sided_notes
+from estimators.aggregators.notes import KEPT, two_sided_notes
 from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
 from estimators.aggregators.sparse_sums import MemberFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
@@ -111,16 +111,13 @@ class SparseRegression:
             found = known_part(values[:, part], errors(part), np.full(shape, degrees), fewest=fewest)
             return widened(found, noise[part])
 
-        kept = float(fit.kept[:-1].mean()) if columns > 1 else 0.0
         return assembled_influence(
             estimates,
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=(
-                *two_sided_notes(state.members, state.rows),
-                f"the LASSO keeps {kept:.1f} of {n:,} instances a test instance, on average",
-            ),
+            notes=two_sided_notes(state.members, state.rows),
+            per_test={KEPT: fit.kept[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )

@@ -109,5 +109,8 @@ class SparseSpread(Generic[Result]):
         with one_blas_thread():
             for fold in range(len(self.fit.beta)):
                 chosen = folds == fold
-                residuals[chosen] = v[chosen] - self.fit.intercept[fold] - x[chosen] @ self.fit.beta[fold]
+                own = v[chosen] - self.fit.intercept[fold]
+                for columns in column_blocks(own.shape[1]):
+                    own[:, columns] -= x[chosen] @ self.fit.beta[fold][:, columns]
+                residuals[chosen] = own
         return residuals

@@ -25,7 +25,6 @@ ORDERS = (0.8, 2.5)
 """Mean orders of interaction that are tried."""
 
 ROWS_TO_FIT = 160
-COLUMNS_TO_FIT = 4
 END_NOISE = 1e-6
 
 MOST_PREDICTED = 4.0
@@ -65,14 +64,23 @@ class Surrogate:
 
 
 def add_block(
-    sums: BlockSums, block: KeptRows, law: SemivalueLaw, weights: RowWeights, ends: EndRows, pivot: FloatArray
+    sums: BlockSums,
+    block: KeptRows,
+    law: SemivalueLaw,
+    weights: RowWeights,
+    ends: EndRows,
+    pivot: FloatArray,
+    guides: Sequence[int],
 ) -> None:
-    """Add values and variances from the units of a block, at least 2; its losses are less the pivot [c]."""
+    """Add values and variances from the units of a block, at least 2; its losses are less the pivot [c].
+
+    guides: the columns by which the surrogate's scales are decided.
+    """
     items = items_of(block, law, weights, ends, pivot)
     units = block.unit_count
     with one_blas_thread():
         centre = np.zeros(len(pivot)) if items.folded else items.responses[items.units >= 0].mean(axis=0)
-        surrogate = _surrogate(items, law, centre)
+        surrogate = _surrogate(items, law, items.responses[:, list(guides)] - centre[list(guides)])
         correction = _Correction.of(items, surrogate, ends)
         for columns in column_blocks(len(pivot)):
             y = np.asfortranarray(items.responses[:, columns] - centre[columns])
@@ -81,27 +89,23 @@ def add_block(
     sums.units += units
 
 
-def _surrogate(items: Items, law: SemivalueLaw, centre: FloatArray) -> Surrogate:
+def _surrogate(items: Items, law: SemivalueLaw, guides: FloatArray) -> Surrogate:
     """The surrogate of the items; what it takes in memory meanwhile, a few [m, m], is gone with the return."""
     met = np.unique(items.members.sum(axis=1))
     choices = [[linear(law), of_size(law, met), products(law, order)] for order in ORDERS]
     choices = [[folded(part) for part in parts] for parts in choices] if items.folded else choices
-    parts, scales = _fitted(items, choices, centre)
+    parts, scales = _fitted(items, choices, guides)
     sizes = items.members.sum(axis=1)
     found = covariance(parts, scales.components, _distances(items.members), sizes)
     return Surrogate(parts, scales, conditioned(found, scales.noise * _noise(items.units), items.units))
 
 
 def _fitted(
-    items: Items, choices: Sequence[Sequence[Component]], centre: FloatArray
+    items: Items, choices: Sequence[Sequence[Component]], guides: FloatArray
 ) -> tuple[Sequence[Component], Scales]:
-    """The components whose fit to some rows and columns is best, and their scales."""
+    """The components whose fit to some rows of the guides [m, g] is best, and their scales."""
     rows = np.unique(np.linspace(0, len(items.units) - 1, min(len(items.units), ROWS_TO_FIT)).round().astype(np.int64))
-    last = len(centre) - 1  # the mean, which people ask for most, and a few test instances
-    chosen = np.unique(
-        np.append(np.linspace(0, last - 1, min(last, COLUMNS_TO_FIT - 1)).round().astype(np.int64), last)
-    )
-    sample = items.responses[np.ix_(rows, chosen)] - centre[chosen]
+    sample = guides[rows]
     spread = sample.std(axis=0)
     sample = sample[:, spread > 0.0] / spread[spread > 0.0]
     members = items.members[rows]

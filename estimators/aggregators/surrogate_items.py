@@ -41,7 +41,7 @@ def items_of(block: KeptRows, law: SemivalueLaw, weights: RowWeights, ends: EndR
 
 def weighs_ends(law: SemivalueLaw) -> bool:
     """Whether v(D) or v(empty) has a weight worth its mention."""
-    return max(law.p[0], law.p[-1]) >= END_WEIGHT
+    return bool(max(law.p[0], law.p[-1]) >= END_WEIGHT)
 
 
 def _is_paired(block: KeptRows) -> bool:

@@ -61,7 +61,8 @@ class Sides:
         """Members [n, k] times y [k, c], whose columns are brought to a size that single precision holds."""
         size = np.abs(y).max(axis=0)
         size[size == 0.0] = 1.0
-        return np.multiply(sgemm(1.0, self.members, (y / size).astype(np.float32)), size)
+        product: FloatArray = np.multiply(sgemm(1.0, self.members, (y / size).astype(np.float32)), size)
+        return product
 
     def _of_units(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
         """The same where units are of several items."""

@@ -24,7 +24,7 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
-from estimators.aggregators.notes import unvaried_note
+from estimators.aggregators.notes import UNVARIED
 from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
 from estimators.aggregators.welch import Estimates, cleared, unvaried_or_variance
 from estimators.arrays import BoolArray, FloatArray, IntArray
@@ -89,7 +89,8 @@ class WalkMarginals:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=_no_walks(state) + unvaried_note(constant[:-1]),
+            notes=_no_walks(state),
+            per_test={UNVARIED: constant[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from estimators.aggregators.protocol import Aggregator
 from estimators.aggregators.size_weights import row_weights_of, semivalue_objection
 from estimators.aggregators.sparse_regression import SparseRegression
-from estimators.aggregators.sparse_sums import MemberFeatures
+from estimators.aggregators.sparse_sums import FOLDS, MemberFeatures
 from estimators.arrays import FloatArray
 from estimators.designs.bernoulli_grid import BernoulliGrid
 from estimators.designs.protocol import Design
@@ -15,6 +15,7 @@ from estimators.errors import WrongDesign
 from estimators.methods.laws import binomial_sizes, fixed_size, independent_share, refusal
 from estimators.methods.value_method import Asked, Options, ValueMethod
 from estimators.predicted_errors import contrast_error, inclusion_share
+from estimators.surrogates.lasso import PENALTIES, STEPS
 
 PROBABILITIES = (0.2, 0.4, 0.6, 0.8)
 
@@ -81,6 +82,7 @@ ROWS = (
         maker=_ame,
         prediction=contrast_error,
         objection=_ame_objection,
+        steps=FOLDS * PENALTIES * STEPS,
         linear=False,
     ),
     ValueMethod(
@@ -99,6 +101,7 @@ ROWS = (
         maker=_datamodel,
         prediction=contrast_error,
         objection=_datamodel_objection,
+        steps=FOLDS * PENALTIES * STEPS,
         linear=False,
     ),
 )

@@ -23,7 +23,9 @@ def _make(asked: Asked) -> Aggregator[Any, Any]:
     law = LAWS[parsed_label(asked.value)[0]](asked.design.n, asked.options)
     if lists_all_subsets(asked.design):
         return ExactSemivalue(value=asked.value, loss=asked.loss, design=asked.design, ends=asked.ends, p=law.p)
-    return AdaptiveSemivalue(value=asked.value, loss=asked.loss, design=asked.design, ends=asked.ends, law=law)
+    return AdaptiveSemivalue(
+        value=asked.value, loss=asked.loss, design=asked.design, ends=asked.ends, law=law, guides=asked.guides
+    )
 
 
 def _objection(value: str, run: str) -> Objection:
@@ -74,6 +76,7 @@ ROWS = (
         cost=_COST,
         designs=("bernoulli", "paired", "exhaustive"),
         maker=_make,
+        guided=True,
         prediction=banzhaf_error,
         objection=_objection("banzhaf", "design paired or bernoulli with probability 0.5, or exhaustive"),
     ),
@@ -90,6 +93,7 @@ ROWS = (
         cost=_COST,
         designs=("sizes", "paired", "permutation", "exhaustive"),
         maker=_make,
+        guided=True,
         prediction=exact_shapley_error,
         objection=_objection("shapley", "design paired or sizes with serves: shapley, permutation, or exhaustive"),
     ),
@@ -106,6 +110,7 @@ ROWS = (
         cost=_COST,
         designs=("sizes", "permutation", "exhaustive"),
         maker=_make,
+        guided=True,
         prediction=exact_shapley_error,
         objection=_objection("beta_shapley", "design sizes with serves: beta_shapley, permutation, or exhaustive"),
         takes=_BETA,
@@ -121,6 +126,7 @@ ROWS = (
         cost=_COST,
         designs=("bernoulli", "exhaustive"),
         maker=_make,
+        guided=True,
         prediction=banzhaf_error,
         objection=_objection("weighted_banzhaf", "design bernoulli with that probability, or exhaustive"),
         takes=_SHARE,

@@ -18,13 +18,17 @@ Options = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a value is asked on. value: the name that results carry; options: the value's numbers, all of them."""
+    """What a value is asked on. value: the name that results carry; options: the value's numbers, all of them.
+
+    guides: columns by which a guided value decides for all (`estimators.test_blocks`); none: it picks its own.
+    """
 
     value: str
     loss: str
     ends: EndRows
     design: Design
     options: Options
+    guides: tuple[int, ...] = ()
 
 
 class AggregatorMaker(Protocol):
@@ -59,7 +63,9 @@ class ValueMethod:
 
     per_instance: its result is InstanceValues [n]; else an Influence [n, n_test]. meaning: one sentence for people.
     from_walks: its rows are walks (`estimators.walks`), not retrains of subsets.
+    guided: what it decides for all tests it decides by a few columns of losses.
     linear: the value of the mean loss is the mean of the values, to rounding.
+    steps: products of [n, n] by [n, n_test] that it takes beside those with the rows.
     takes: the numbers it takes; options: those given (the others have their defaults). by_request: computed only where
     it is asked for by name.
     """
@@ -78,6 +84,8 @@ class ValueMethod:
     per_instance: bool = False
     needs_train_losses: bool = False
     from_walks: bool = False
+    guided: bool = False
+    steps: int = 0
     linear: bool = True
     by_request: bool = False
     takes: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
@@ -110,9 +118,9 @@ class ValueMethod:
         """
         return self.objection(design, self.all_options(), draws)
 
-    def make(self, *, loss: str, ends: EndRows, design: Design) -> Aggregator[Any, Any]:
+    def make(self, *, loss: str, ends: EndRows, design: Design, guides: tuple[int, ...] = ()) -> Aggregator[Any, Any]:
         """The aggregator of this value from rows of the design; `ends` are the end rows on the same loss."""
-        return self.maker(Asked(self.label, loss, ends, design, self.all_options()))
+        return self.maker(Asked(self.label, loss, ends, design, self.all_options(), guides))
 
     def standard_error(self, spread: float, *, n: int, retrains: int, design: Design) -> float:
         """The standard error that `retrains` draws buy, from the standard deviation of a loss over draws."""

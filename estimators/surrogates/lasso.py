@@ -56,7 +56,7 @@ def cross_fitted(sums: FoldSums) -> CrossFit:
     for share in np.geomspace(1.0, LEAST_PENALTY, PENALTIES):
         beta = np.stack([_solved(problem, share * most, beta[fold]) for fold, problem in enumerate(problems)])
         intercept = np.stack([problem.v - problem.x @ beta[fold] for fold, problem in enumerate(problems)])
-        error = _error_on_own_folds(sums, beta, intercept)
+        error = error_on_own_folds(sums, beta, intercept)
         better = error < best_error
         best_error = np.where(better, error, best_error)
         chosen = CrossFit(
@@ -114,7 +114,7 @@ def _solved(problem: _Problem, penalties: FloatArray, start: FloatArray) -> Floa
     return beta
 
 
-def _error_on_own_folds(sums: FoldSums, beta: FloatArray, intercept: FloatArray) -> FloatArray:
+def error_on_own_folds(sums: FoldSums, beta: FloatArray, intercept: FloatArray) -> FloatArray:
     """Squared error of each fit on the fold that it did not see, summed over folds, [c]."""
     total = np.zeros(sums.v.shape[1])
     for fold in range(len(sums.counts)):

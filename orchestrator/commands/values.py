@@ -10,6 +10,7 @@ from estimators.transforms import OVER
 from orchestrator import comparing
 from orchestrator.export import export_influence, export_instance_values
 from orchestrator.extension.reading import open_on_test_set
+from orchestrator.influences.placed import PlacedInfluences
 from orchestrator.jobs.job_file import load_job
 from orchestrator.keeping.staleness import rows_used
 from orchestrator.results import JobResult, open_result
@@ -54,7 +55,8 @@ def command(
     if compare_transforms:
         _compare(result, value, of, campaign)
         return
-    found = result.values(value, loss=loss, campaign=campaign, of=of, over=over)
+    with PlacedInfluences(loaded, lambda note: click.echo(note, err=True)) as pool:
+        found = result.values(value, loss=loss, campaign=campaign, of=of, over=over, pool=pool)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     if output is None:

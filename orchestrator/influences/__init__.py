@@ -1,0 +1,1 @@
+"""Influences over blocks of test instances: in this process or on Ray, the same bits."""
