@@ -189,4 +189,4 @@ class AdaptiveSemivalue:
 def _sum(a: BlockSums | None, b: BlockSums | None) -> BlockSums | None:
     if a is None or b is None:
         return b if a is None else a
-    return BlockSums(a.units + b.units, a.values + b.values, a.shift + b.shift, a.variances + b.variances)
+    return a.plus(b)

@@ -5,18 +5,18 @@ is done 128 columns at a time, so that a column's bits do not depend on the colu
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg.blas import dgemm, ssyrk
 
 from estimators.aggregators.columns import column_blocks, with_mean
-from estimators.aggregators.contrast_sums import add_product
 from estimators.aggregators.kept_rows import KeptRows
 from estimators.aggregators.size_weights import RowWeights
 from estimators.aggregators.surrogate_items import Items, items_of, weighs_ends
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.unit_variance import Sides
-from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from estimators.retrains import EndRows
 from estimators.surrogates.gaussian_process import Process, Scales, conditioned, fitted_scales
 from estimators.surrogates.kernels import Component, SemivalueLaw, covariance, folded, linear, of_size, products
@@ -27,6 +27,10 @@ ORDERS = (0.8, 2.5)
 ROWS_TO_FIT = 160
 END_NOISE = 1e-6
 
+MOST_UNLIKE = 0.02
+"""Up to this difference between units their mean, which enters an error by its square over their number, is taken
+from the product behind the value: an error is off by as much only where what is left is all one instance's effect."""
+
 MOST_PREDICTED = 4.0
 """A leave-one-out residual counts fully where its variance is at most this many times the typical one."""
 
@@ -35,7 +39,7 @@ MOST_PREDICTED = 4.0
 class BlockSums:
     """Sums over blocks of rows, weighted: units; of units times value, [n, c] + [c]; of units^2 times variance [n, c].
 
-    In Fortran order, so that products are added in place.
+    In Fortran order, as products are.
     """
 
     units: int
@@ -45,7 +49,16 @@ class BlockSums:
 
     def copy(self) -> "BlockSums":
         """The same in arrays of its own."""
-        return BlockSums(self.units, self.values.copy("F"), self.shift.copy(), self.variances.copy("F"))
+        return replace(self, values=self.values.copy("F"), shift=self.shift.copy(), variances=self.variances.copy("F"))
+
+    def plus(self, other: "BlockSums") -> "BlockSums":
+        """The sums over the blocks of both."""
+        return BlockSums(
+            self.units + other.units,
+            self.values + other.values,
+            self.shift + other.shift,
+            self.variances + other.variances,
+        )
 
 
 def no_block_sums(n: int, columns: int) -> BlockSums:
@@ -56,10 +69,11 @@ def no_block_sums(n: int, columns: int) -> BlockSums:
 
 @dataclass(frozen=True, slots=True)
 class Surrogate:
-    """The surrogate of a block: its components, their scales, and where it has been seen."""
+    """The surrogate of a block: its components, their scales, and where it has been seen: members [n, m] float32."""
 
     parts: Sequence[Component]
     scales: Scales
+    members: AnyArray
     process: Process
 
 
@@ -91,13 +105,13 @@ def add_block(
 
 def _surrogate(items: Items, law: SemivalueLaw, guides: FloatArray) -> Surrogate:
     """The surrogate of the items; what it takes in memory meanwhile, a few [m, m], is gone with the return."""
-    met = np.unique(items.members.sum(axis=1))
+    members, sizes = items.members.T.astype(np.float32), items.members.sum(axis=1)
+    met = np.unique(sizes)
     choices = [[linear(law), of_size(law, met), products(law, order)] for order in ORDERS]
     choices = [[folded(part) for part in parts] for parts in choices] if items.folded else choices
     parts, scales = _fitted(items, choices, guides)
-    sizes = items.members.sum(axis=1)
-    found = covariance(parts, scales.components, _distances(items.members), sizes)
-    return Surrogate(parts, scales, conditioned(found, scales.noise * _noise(items.units), items.units))
+    found = covariance(parts, scales.components, _distances(members, sizes), sizes)
+    return Surrogate(parts, scales, members, conditioned(found, scales.noise * _noise(items.units), items.units))
 
 
 def _fitted(
@@ -108,10 +122,12 @@ def _fitted(
     sample = guides[rows]
     spread = sample.std(axis=0)
     sample = sample[:, spread > 0.0] / spread[spread > 0.0]
-    members = items.members[rows]
-    sizes, distances, noise = members.sum(axis=1), _distances(members), _noise(items.units[rows])
     if not sample.shape[1]:
         return choices[0], Scales((1.0, 1.0, 1.0), 1.0, 0.0)
+    members = items.members[rows]
+    sizes, noise = members.sum(axis=1), _noise(items.units[rows])
+    distances = np.triu(_distances(members.T.astype(np.float32), sizes))
+    distances += np.triu(distances, 1).T
     found = [
         (parts, fitted_scales([part.among(distances, sizes) for part in parts], noise, sample)) for parts in choices
     ]
@@ -123,13 +139,17 @@ def _noise(units: IntArray) -> FloatArray:
     return np.where(units < 0, END_NOISE, 1.0)
 
 
-def _distances(members: BoolArray) -> IntArray:
-    """In how many instances each two rows of members [m, n] differ, [m, m]."""
-    signs = np.where(members, np.float32(1.0), np.float32(-1.0))
-    alike = signs @ signs.T  # instances in which both are the same less the others; exact: counts below 2^24
-    np.subtract(np.float32(members.shape[1]), alike, out=alike)
-    alike *= np.float32(0.5)
-    return alike.astype(np.int64)
+def _distances(members: AnyArray, sizes: IntArray) -> IntArray:
+    """In how many instances each two of m subsets differ, [m, m], in the upper half and on the diagonal; else anything.
+
+    members [n, m] in float32 and Fortran order, in which counts below 2^24 are exact.
+    """
+    common = ssyrk(-2.0, members, trans=1)
+    size = sizes.astype(np.float32)
+    common += size[:, None]
+    common += size[None, :]
+    found: IntArray = common.astype(np.int64)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,7 @@ class _Correction:
 
     members [n, m], in Fortran order. own, trust, share, spread [m, 1]. step, jump: what the surrogate's semivalue and
     the correction add where an instance is in, over where it is not. outside, taken: the same where it is not, [m].
+    alike: what a unit adds to the correction, over what it adds to the value, where that is nearly the same for all.
     """
 
     process: Process
@@ -149,7 +170,8 @@ class _Correction:
     jump: FloatArray
     outside: FloatArray
     taken: FloatArray
-    sides: Sides = field(repr=False)
+    sides: Sides
+    alike: float | None
 
     @classmethod
     def of(cls, items: Items, surrogate: Surrogate, ends: EndRows) -> "_Correction":
@@ -159,11 +181,9 @@ class _Correction:
         inside = np.sum([scale * part.inside[sizes] for scale, part in weighed], axis=0)
         outside = np.sum([scale * part.outside[sizes] for scale, part in weighed], axis=0)
         spread = np.sqrt(np.maximum(1.0 - items.share, 0.0)) if ends.deterministic else np.ones(len(sizes))
-        members = items.members.T.astype(np.float64)
-        sides = Sides.of(members.astype(np.float32), items.inside, items.outside, np.where(drawn, items.units, -1))
-        return cls(
+        found = cls(
             process=surrogate.process,
-            members=members,
+            members=items.members.T.astype(np.float64),
             trust=_trusted(surrogate.process, drawn)[:, None],
             share=items.share[:, None],
             spread=np.where(drawn, spread, 0.0)[:, None],
@@ -171,8 +191,19 @@ class _Correction:
             jump=(items.inside + items.outside)[:, None],
             outside=outside,
             taken=items.outside,
-            sides=sides,
+            sides=Sides.of(surrogate.members, items.inside, items.outside, np.where(drawn, items.units, -1)),
+            alike=None,
         )
+        return replace(found, alike=found.ratio()) if not surrogate.process.together else found
+
+    def ratio(self) -> float | None:
+        """`alike`, where units of one item each differ in it by 2 % at most."""
+        left_out = self.trust * self.process.predicted[:, None]  # over the coefficients
+        seen = self.share * self.process.own[:, None] + (1.0 - self.share) * left_out
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = self.jump * self.spread * left_out / (self.step + self.jump * seen)
+        middle = float(np.median(ratios))
+        return middle if bool(np.all(np.abs(ratios - middle) <= MOST_UNLIKE * abs(middle))) else None
 
     def add(self, sums: BlockSums, y: FloatArray, columns: slice, units: int) -> None:
         """Add the values and variances of some columns of responses y [m, c], in Fortran order."""
@@ -185,10 +216,12 @@ class _Correction:
         seen *= self.jump
         coefficients *= self.step
         seen += coefficients
-        seen *= units
-        add_product(sums.values[:, columns], self.members, np.asfortranarray(seen))
+        inside = dgemm(float(units), self.members, seen)
+        sums.values[:, columns] += inside
         left_out *= self.spread
-        variance = self.sides.variance(left_out)
+        if self.alike is not None:
+            inside *= self.alike / units
+        variance = self.sides.variance(left_out, inside=None if self.alike is None else inside)
         variance *= units**2
         sums.variances[:, columns] += variance
 

@@ -60,22 +60,29 @@ def _drawn(block: KeptRows, weights: RowWeights, *, fold: bool) -> Items:
         block = KeptRows(members, sign * (block.losses[::2] - block.losses[1::2]), np.arange(units))
         per_unit = 2
     else:
-        own = np.unique(np.column_stack([block.units, np.packbits(block.members, axis=1)]), axis=0)
-        per_unit = max(1, round(len(own) / units))
+        per_unit = max(1, round(_different(block) / units))
     rows = distinct(block)
+    np.negative(rows.losses, out=rows.losses)  # its own, not the block's
     sizes = rows.members.sum(axis=1)
     share, ratio = shared_chance(np.minimum(per_unit * weights.chance, 1.0), units)
     factor = (2.0 if fold else 1.0) * ratio / per_unit  # the value's weight times 1 / f is (omega / q) factor
     over_share = factor[sizes]
     return Items(
         members=rows.members,
-        responses=-rows.losses,
+        responses=rows.losses,
         units=rows.units,
         inside=weights.inside[sizes] * over_share,
         outside=weights.outside[sizes] * over_share,
         share=share[sizes],
         folded=fold,
     )
+
+
+def _different(block: KeptRows) -> int:
+    """How many subsets there are, told apart by their unit too."""
+    if block.unit_count == len(block.units):
+        return block.unit_count
+    return len(np.unique(np.column_stack([block.units, np.packbits(block.members, axis=1)]), axis=0))
 
 
 def _with_ends(items: Items, law: SemivalueLaw, ends: EndRows, pivot: FloatArray) -> Items:

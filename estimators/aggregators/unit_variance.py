@@ -34,10 +34,13 @@ class Sides:
         missing = int(len(numbers) > 0 and numbers[0] < 0)
         return cls(members, inside, outside, place.ravel() - missing, len(numbers) - missing)
 
-    def variance(self, y: FloatArray) -> FloatArray:
-        """Variance [n, c] of the sum over independent units of what each adds to it; y [k, c]."""
+    def variance(self, y: FloatArray, *, inside: FloatArray | None = None) -> FloatArray:
+        """Variance [n, c] of the sum over independent units of what each adds to it; y [k, c].
+
+        inside [n, c]: the sum of (a + b) y over items with the instance, where it is known; it is overwritten.
+        """
         one_each = self.count == np.count_nonzero(self.place >= 0)
-        sums, squares = self._of_items(y) if one_each else self._of_units(y)
+        sums, squares = self._of_items(y, inside) if one_each else self._of_units(y)
         sums *= sums
         sums /= self.count
         np.subtract(squares, sums, out=sums)
@@ -45,9 +48,9 @@ class Sides:
         sums *= self.count / max(self.count - 1, 1)
         return sums
 
-    def _of_items(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _of_items(self, y: FloatArray, inside_sums: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         """Sums over items of z [n, c], and of z^2, which may be one row for all instances [c]."""
-        sums = self._product((self.inside + self.outside)[:, None] * y)
+        sums = self._product((self.inside + self.outside)[:, None] * y) if inside_sums is None else inside_sums
         sums -= self.outside @ y
         inside, outside, y = self.inside**2, self.outside**2, y * y
         everywhere: FloatArray = outside @ y

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cholesky
 from scipy.linalg.blas import dtrsm
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtri
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtri
 from scipy.optimize import minimize
 
 from estimators.arrays import FloatArray, IntArray
@@ -63,22 +62,30 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
 
     parts: covariances [m, m] of the three components; noise [m]: the noise's variance in each row, up to its scale.
     """
+    halves = [np.tril(part) for part in parts]
+    for half in halves:
+        half[np.diag_indices_from(half)] /= 2.0
 
     def objective(logs: FloatArray) -> tuple[float, FloatArray]:
         scales = np.exp(logs)
         covariance = scales[0] * parts[0]
         for scale, part in zip(scales[1:3], parts[1:], strict=True):
             covariance += scale * part
-        try:
-            inverse, half_log_determinant = _inverse(_with_noise(covariance, scales[3] * noise))
-        except np.linalg.LinAlgError:
+        factor, failed = dpotrf(_with_noise(covariance, scales[3] * noise).T, lower=1, overwrite_a=1)
+        if failed:
             return 1e12, np.zeros(4)
-        alpha = inverse @ responses
+        half_log_determinant = float(np.log(np.diag(factor)).sum())
+        alpha, _ = dpotrs(factor, responses, lower=1)
+        inverse, _ = dpotri(factor, lower=1, overwrite_c=1)  # its upper half is that of the factor: zeros
         columns = responses.shape[1]
         value = 0.5 * float(np.sum(responses * alpha)) + columns * half_log_determinant
-        slope = columns * inverse - alpha @ alpha.T
-        gradient = [0.5 * float(np.sum(slope * part)) * scale for part, scale in zip(parts, scales[:3], strict=True)]
-        gradient.append(0.5 * float(np.diag(slope) @ noise) * float(scales[3]))
+        # of sum (columns C^-1 - alpha alpha^T) part, symmetric all of them, the lower half twice
+        gradient = [
+            (columns * float(np.vdot(inverse, half)) - 0.5 * float(np.vdot(alpha, part @ alpha))) * scale
+            for part, half, scale in zip(parts, halves, scales[:3], strict=True)
+        ]
+        own = columns * np.diag(inverse) - (alpha * alpha).sum(axis=1)
+        gradient.append(0.5 * float(own @ noise) * float(scales[3]))
         return value, np.array(gradient)
 
     found = minimize(objective, np.log(START), jac=True, method="L-BFGS-B", bounds=BOUNDS, options={"maxiter": STEPS})
@@ -87,7 +94,10 @@ def fitted_scales(parts: Sequence[FloatArray], noise: FloatArray, responses: Flo
 
 
 def conditioned(covariance: FloatArray, noise: FloatArray, units: IntArray) -> Process:
-    """The process with this covariance [m, m], overwritten, and noise [m]; units [m]: rows left out together."""
+    """The process with this covariance [m, m] and noise [m]; units [m]: rows that are left out together.
+
+    Of the covariance the upper half is read; it is overwritten.
+    """
     before = np.diag(covariance).copy()
     covariance = _with_noise(covariance, noise)
     own = np.diag(covariance) - before
@@ -95,27 +105,26 @@ def conditioned(covariance: FloatArray, noise: FloatArray, units: IntArray) -> P
     if failed:
         raise np.linalg.LinAlgError("a covariance is not positive definite")
     inverse, _ = dtrtri(root, lower=1)
-    inverse = np.tril(inverse)
-    predicted = 1.0 / np.einsum("km,km->m", inverse, inverse)
+    predicted = 1.0 / _squares_of_columns(inverse)
     together = []
     order = np.argsort(units, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(units[order])) + 1):
         if len(rows) > 1 and units[rows[0]] >= 0:
-            spread = np.linalg.inv(inverse[:, rows].T @ inverse[:, rows])
+            own_columns = np.where(np.arange(len(inverse))[:, None] >= rows, inverse[:, rows], 0.0)
+            spread = np.linalg.inv(own_columns.T @ own_columns)
             predicted[rows] = np.diag(spread)
             together.append((rows, spread))
     return Process(root, own, predicted, tuple(together))
 
 
-def _inverse(covariance: FloatArray) -> tuple[FloatArray, float]:
-    """The inverse of a covariance and half the log of its determinant; raises LinAlgError where it has none."""
-    factor = cholesky(covariance, lower=True, overwrite_a=True, check_finite=False)
-    half_log_determinant = float(np.log(np.diag(factor)).sum())
-    inverse, failed = dpotri(factor, lower=True, overwrite_c=True)  # its upper half is that of the factor: zeros
-    if failed:
-        raise np.linalg.LinAlgError("a covariance is not positive definite")
-    inverse += np.tril(inverse, -1).T
-    return inverse, half_log_determinant
+def _squares_of_columns(lower: FloatArray, width: int = 128) -> FloatArray:
+    """Sums of squares of the columns [m] of the lower half of a matrix [m, m]."""
+    found = np.empty(len(lower))
+    for start in range(0, len(lower), width):
+        part = slice(start, start + width)
+        corner, below = np.tril(lower[part, part]), lower[start + width :, part]
+        found[part] = np.einsum("km,km->m", corner, corner) + np.einsum("km,km->m", below, below)
+    return found
 
 
 def _with_noise(covariance: FloatArray, noise: FloatArray) -> FloatArray:

@@ -79,11 +79,14 @@ class Component:
 
 
 def covariance(parts: Sequence[Component], scales: Sequence[float], distances: IntArray, sizes: IntArray) -> FloatArray:
-    """The covariances [m, m] of the sum of components, each times its scale; as few [m, m] arrays as can be."""
+    """The covariances [m, m] of the sum of components, each times its scale; as few [m, m] arrays as can be.
+
+    Right where the distances are; others, which may be anything, do no harm.
+    """
     by_distance = sum(
         scale * part.by_distance for scale, part in zip(scales, parts, strict=True) if part.by_distance is not None
     )
-    found: FloatArray = np.asarray(by_distance).take(distances)
+    found: FloatArray = np.asarray(by_distance).take(distances, mode="clip")
     for scale, part in zip(scales, parts, strict=True):
         if part.by_distance is None:
             of_sizes = part.among(distances, sizes)
