@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from estimators.aggregators.semivalues import banzhaf_sizes, shapley_sizes, squared_weight_sum
-from estimators.aggregators.size_weights import row_weights_of
+from estimators.aggregators.size_weights import inclusion_of, row_weights_of
 from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
 
@@ -29,15 +29,15 @@ def contrast_error(spread: float, *, n: int, retrains: int, design: Design, opti
 
     Generous where the spread over all draws is largely the difference itself, as for memorization.
     """
-    del options
-    share = inclusion_share(design, n)
+    del n, options
+    share = inclusion_share(design)
     return spread * math.sqrt(1.0 / (retrains * share) + 1.0 / (retrains * (1.0 - share)))
 
 
 def held_out_error(spread: float, *, n: int, retrains: int, design: Design, options: Mapping[str, float]) -> float:
     """Mean over the rows without i: spread / sqrt(K_out)."""
-    del options
-    return spread / math.sqrt(retrains * (1.0 - inclusion_share(design, n)))
+    del n, options
+    return spread / math.sqrt(retrains * (1.0 - inclusion_share(design)))
 
 
 def weighted_contrast_error(p: FloatArray, spread: float, *, retrains: int, design: Design) -> float:
@@ -74,9 +74,9 @@ def banzhaf_error(spread: float, *, n: int, retrains: int, design: Design, optio
     return contrast_error(spread, n=n, retrains=retrains, design=design, options=options)
 
 
-def inclusion_share(design: Design, n: int) -> float:
-    """Pr(i in S) under a random design: the mean size over n."""
+def inclusion_share(design: Design) -> float:
+    """Pr(i in S) under a random design; raises ValueError where its draws have no law of sizes."""
     law = design.log_size_law()
     if law is None:
         raise ValueError(f"the draws of {design.label} are no random sample")
-    return float(np.exp(law) @ np.arange(n + 1)) / n
+    return inclusion_of(law)

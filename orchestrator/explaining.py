@@ -10,7 +10,7 @@ from estimators.confidence import benjamini_hochberg, half_widths, p_values
 from estimators.evaluation import retrains_to_certain_sign
 from estimators.influence import Influence
 from orchestrator.errors import JobError
-from orchestrator.report.phrases import clean, count, in_words, interval, number, percent, shorten
+from orchestrator.report.phrases import clean, count, in_words, interval, loss_in_words, number, percent, shorten
 from orchestrator.results import JobResult
 from orchestrator.wording import did_you_mean, shown
 
@@ -141,7 +141,7 @@ def _certain_words(cells: _Cells, retrains: int) -> str:
 
 
 def _method_words(influence: Influence) -> str:
-    return f"{in_words(influence.value)} on {in_words(influence.loss)}, {count(influence.retrains)} retrains"
+    return f"{in_words(influence.value)} on {loss_in_words(influence.loss)}, {count(influence.retrains)} retrains"
 
 
 def _test_loss(result: JobResult, influence: Influence, j: int) -> tuple[str, ...]:

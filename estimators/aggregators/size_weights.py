@@ -46,6 +46,12 @@ def row_weights_of(p: FloatArray, law: FloatArray) -> RowWeights:
     return RowWeights(inside, outside, chance)
 
 
+def inclusion_of(law: FloatArray) -> float:
+    """Pr(i in S) under a log law of sizes [n + 1]: the mean size over n."""
+    n = len(law) - 1
+    return float(np.exp(law) @ np.arange(n + 1)) / n
+
+
 def shared_chance(chance: FloatArray, units: int) -> tuple[FloatArray, FloatArray]:
     """Probability of a subset to be among `units` draws of a chance each, and the chance over that probability.
 

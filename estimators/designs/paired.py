@@ -14,6 +14,7 @@ from estimators.designs.entry import DesignEntry
 from estimators.designs.parameters import Material, Parameters
 from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span
+from estimators.designs.single_draws import IndependentDraws
 from estimators.designs.size_laws import mixed_size_law
 from estimators.designs.sizes import Sizes, serves_words, several_sizes
 from estimators.designs.sizes_said import sizes_said
@@ -21,7 +22,7 @@ from estimators.errors import ImpossibleDesign
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Paired:
+class Paired(IndependentDraws):
     """Draw 2k is draw k of `inner`, draw 2k + 1 its complement. Pr(S) = (inner(S) + inner(D without S)) / 2."""
 
     inner: Design
@@ -42,16 +43,6 @@ class Paired:
         return 2
 
     @property
-    def least_draws(self) -> int:
-        """Two pairs."""
-        return 4
-
-    @property
-    def draw_count(self) -> int | None:
-        """As many as asked."""
-        return None
-
-    @property
     def label(self) -> str:
         """The design for people."""
         return f"paired {self.inner.label}"
@@ -67,10 +58,6 @@ class Paired:
     def units(self, start: int, stop: int) -> IntArray:
         """The pairs' numbers."""
         return np.arange(start, stop) // 2
-
-    def replicates(self, start: int, stop: int) -> IntArray:
-        """Zeros [stop - start]."""
-        return np.zeros(stop - start, dtype=np.int64)
 
     def log_size_law(self) -> FloatArray | None:
         """The mean of the inner law and of its mirror image."""

@@ -91,12 +91,6 @@ def law_of(design: Design) -> FloatArray:
     return np.log(binomial_sizes(design.n, 0.5)) if law is None else law
 
 
-def inclusion_of(law: FloatArray) -> float:
-    """Pr(i in S) under a log law of sizes [n + 1]: the mean size over n."""
-    n = len(law) - 1
-    return float(np.exp(law) @ np.arange(n + 1)) / n
-
-
 def _unseen(sizes: FloatArray, law: FloatArray, draws: int | None) -> str:
     n, pi = len(sizes) + 1, np.exp(law)
     weights = pair_weights(sizes, law)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimators.aggregators.size_weights import inclusion_of
 from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, no_fit, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
 from estimators.aggregators.sparse_sums import SparseSums, merged_sparse_sums, no_sums, sums_of_rows
@@ -24,7 +25,6 @@ from estimators.interactions.indices import (
     InteractionIndex,
     PairWeights,
     end_shares,
-    inclusion_of,
     law_of,
     pair_weights,
 )

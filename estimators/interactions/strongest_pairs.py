@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimators.aggregators.size_weights import inclusion_of
 from estimators.aggregators.sparse_fit import cross_fit_of, effects_of, no_fit
 from estimators.aggregators.sparse_sums import SparseSums, folds_of_rows, merged_sparse_sums, no_sums, sums_of_rows
 from estimators.aggregators.threads import one_blas_thread
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
-from estimators.interactions.indices import InteractionIndex, inclusion_of, law_of, pair_weights
+from estimators.interactions.indices import InteractionIndex, law_of, pair_weights
 from estimators.interactions.listed_pairs import PairFeatures, end_terms
 from estimators.methods.laws import lists_all_subsets
 from estimators.retrains import EndRows, Retrains

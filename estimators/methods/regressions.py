@@ -32,13 +32,13 @@ def _ame(asked: Asked) -> Aggregator[Any, Any]:
     if law is None:
         raise WrongDesign(f"ame cannot be computed from {asked.design.label}: it has no law of sizes")
     weights = row_weights_of(ame_sizes(asked.design), law)
-    features = MemberFeatures(inclusion_share(asked.design, asked.design.n), weights.inside, weights.outside)
+    features = MemberFeatures(inclusion_share(asked.design), weights.inside, weights.outside)
     return _regression(asked, features, centred=False)
 
 
 def _datamodel(asked: Asked) -> Aggregator[Any, Any]:
     n, size = asked.design.n, fixed_size(asked.design)
-    share = inclusion_share(asked.design, n)
+    share = inclusion_share(asked.design)
     scale = 1.0 / (share * (1.0 - share)) * ((n - 1) / n if size is not None else 1.0)
     features = MemberFeatures(share, np.full(n + 1, scale * (1.0 - share)), np.full(n + 1, scale * share))
     return _regression(asked, features, centred=size is not None)

@@ -1,11 +1,12 @@
 """The section on agreement: do the values rank the training instances alike, and would they again?"""
 
+import math
 from dataclasses import dataclass
 
 from estimators.arrays import FloatArray
 from estimators.evaluation import rank_stability
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import fixed, in_words
+from orchestrator.report.phrases import fixed, value_in_words
 
 MOST_SHOWN = 12
 
@@ -45,15 +46,15 @@ def agreement(contents: ReportInput) -> Agreement | None:
     )
 
 
-_Key = tuple[str, str]
+_Key = tuple[str, str, str]
 
 
 def _rankings(contents: ReportInput) -> list[tuple[str, _Key, FloatArray]]:
     influences = [(each.data_values(), campaign) for each, campaign in contents.named_influences()]
     every = [*influences, *contents.named_instance_values()]
-    names = [in_words(values.value) for values, _ in every]
+    names = [value_in_words(values.value, values.loss) for values, _ in every]
     return [
-        (_named(name, campaign, names.count(name) > 1), (values.value, campaign), values.values)
+        (_named(name, campaign, names.count(name) > 1), (values.value, values.loss, campaign), values.values)
         for name, (values, campaign) in zip(names, every, strict=True)
     ]
 
@@ -65,7 +66,7 @@ def _named(name: str, campaign: str, twice: bool) -> str:  # noqa: FBT001 - a fa
 def _halves(contents: ReportInput) -> dict[_Key, str]:
     """The last known rank stability of each value of each campaign."""
     known = {
-        (curve.value, curve.campaign): [stability for stability in curve.rank_stability if stability == stability]  # noqa: PLR0124
+        (curve.value, curve.loss, curve.campaign): [each for each in curve.rank_stability if not math.isnan(each)]
         for curve in contents.convergence
     }
     return {key: fixed(values[-1], 2) for key, values in known.items() if values}

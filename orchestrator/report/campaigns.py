@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Series, lines
 from orchestrator.report.contents import CampaignFacts, Convergence, ReportInput
-from orchestrator.report.phrases import count, duration, in_words, shorten
+from orchestrator.report.phrases import count, duration, loss_in_words, shorten, value_in_words
 from orchestrator.wording import last_line, size
 
 CURVES = ("one", "two", "three", "four")
@@ -84,7 +84,7 @@ def failure_rows(contents: ReportInput) -> list[FailureRow]:
 def convergence_charts(contents: ReportInput) -> list[Chart]:
     """Standard error, certain signs and rank stability over retrains, for the values on the loss shown."""
     series = [curve for curve in contents.convergence if curve.loss == contents.loss] or list(contents.convergence)
-    loss = in_words(series[0].loss) if series else ""
+    loss = loss_in_words(series[0].loss) if series else ""
     charts = [
         _over_retrains(f"Mean standard error ({loss})", series, lambda curve: curve.mean_standard_error, shares=False),
         _over_retrains("Data values of certain sign", series, lambda curve: curve.certain_share, shares=True),
@@ -107,5 +107,5 @@ def _over_retrains(
 
 
 def _curve_name(curve: Convergence) -> str:
-    name = in_words(curve.value)
+    name = value_in_words(curve.value, curve.loss)
     return name if curve.campaign in {"", curve.value} else f"{name} ({curve.campaign})"

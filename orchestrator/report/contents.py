@@ -7,6 +7,7 @@ import pandas as pd
 
 from estimators.arrays import BoolArray, FloatArray
 from estimators.influence import Influence, InstanceValues
+from estimators.methods.value_label import asked_label
 from orchestrator.evaluation.record import Evaluation
 from workers.dataset import Dataset
 
@@ -116,8 +117,9 @@ class ReportInput:
 
     @property
     def loss(self) -> str:
-        """The loss that pictures and distributions are shown for: the first influence's."""
-        return self.influences[0].loss if self.influences else ""
+        """The loss that pictures and distributions are shown for: the first influence's on single test instances."""
+        single = [influence for influence in self.influences if is_on_tests(influence)]
+        return (single or [*self.influences])[0].loss if self.influences else ""
 
     @property
     def rows(self) -> str:
@@ -134,8 +136,13 @@ class ReportInput:
         return list(zip(self.instance_values, names, strict=True))
 
     def shown_influences(self) -> list[Influence]:
-        """The influences on that loss."""
-        return [influence for influence in self.influences if influence.loss == self.loss]
+        """The influences on that loss whose columns are test instances, not averages over some of them."""
+        return [each for each in self.influences if each.loss == self.loss and is_on_tests(each)]
+
+
+def is_on_tests(influence: Influence) -> bool:
+    """Whether an influence's columns are test instances: it was not asked `over` classes, groups or the test set."""
+    return asked_label(f"{influence.value} of {influence.loss}").over is None
 
 
 def _padded(names: Sequence[str], length: int) -> list[str]:

@@ -9,7 +9,7 @@ from estimators.influence import InstanceValues
 from orchestrator.report.charts import Chart, Series, histogram, ranked
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.explained_tests import Partner
-from orchestrator.report.phrases import in_words, interval
+from orchestrator.report.phrases import in_words, interval, loss_in_words, value_in_words
 from orchestrator.report.shown import Instances
 
 ENDS = {"pictures": 12, "rows": 6, "plain": 10}
@@ -30,8 +30,8 @@ class DataValues:
 
 
 def data_values(contents: ReportInput, instances: Instances) -> tuple[DataValues, ...]:
-    """The data values of each influence on the loss shown."""
-    return tuple(_of(influence.data_values(), instances) for influence in contents.shown_influences())
+    """The data values of each influence, on whatever loss."""
+    return tuple(_of(influence.data_values(), instances) for influence in contents.influences)
 
 
 def _of(values: InstanceValues, instances: Instances) -> DataValues:
@@ -40,7 +40,7 @@ def _of(values: InstanceValues, instances: Instances) -> DataValues:
     count = min(ENDS[instances.kind], len(order) // 2)
     return DataValues(
         method=in_words(values.value),
-        loss=in_words(values.loss),
+        loss=loss_in_words(values.loss),
         certain=int(values.certain().sum()),
         unknown=len(values.values) - len(known),
         n=len(values.values),
@@ -51,8 +51,8 @@ def _of(values: InstanceValues, instances: Instances) -> DataValues:
 
 
 def _charts(values: InstanceValues) -> tuple[Chart, ...]:
-    unit, certain, half = f"data value ({in_words(values.loss)})", values.certain(), values.half_widths()
-    method = in_words(values.value)
+    unit, certain, half = f"data value ({loss_in_words(values.loss)})", values.certain(), values.half_widths()
+    method = value_in_words(values.value, values.loss)
     groups = [
         (Series("sign not certain", "mute"), values.values[~certain]),
         (Series("certain proponent", "pro"), values.values[certain & (values.values > 0)]),

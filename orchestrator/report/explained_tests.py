@@ -8,7 +8,7 @@ import pandas as pd
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.influence import Influence
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import in_words, interval, number
+from orchestrator.report.phrases import interval, number, value_in_words
 from orchestrator.report.shown import Instances, Shown
 
 PARTNERS = {"pictures": 6, "rows": 4, "plain": 6}
@@ -90,11 +90,11 @@ def _counts(influences: list[Influence], certain: list[BoolArray], n_test: int) 
 def _partners(influence: Influence, certain: BoolArray, j: int, instances: Instances) -> MethodPartners:
     column = np.flatnonzero(influence.test_index == j)
     if not column.size:
-        return MethodPartners(in_words(influence.value), 0, (), ())
+        return MethodPartners(value_in_words(influence.value, influence.loss), 0, (), ())
     at, count = int(column[0]), PARTNERS[instances.kind]
     helping, hurting = influence.proponents(at, count), influence.opponents(at, count)
     return MethodPartners(
-        method=in_words(influence.value),
+        method=value_in_words(influence.value, influence.loss),
         certain=int(certain[:, at].sum()),
         proponents=_listed(helping[helping["influence"] > 0], instances),
         opponents=_listed(hurting[hurting["influence"] < 0], instances),

@@ -9,7 +9,7 @@ from estimators.arrays import BoolArray
 from estimators.influence import Influence
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.label_errors import auroc_words, score_name
-from orchestrator.report.phrases import count, duration, in_words, listed, percent
+from orchestrator.report.phrases import count, duration, listed, percent, value_in_words
 from orchestrator.report.shown import name_of, player_names
 from orchestrator.report.suspicion import Score, detection
 from orchestrator.wording import counted
@@ -78,7 +78,7 @@ def _signs(influence: Influence, pairs: BoolArray) -> Markup:
     certain, certain_pairs = int(values.certain().sum()), int(pairs.sum())
     template = _SIGNS if certain or certain_pairs else _NO_SIGN
     return template.format(
-        method=in_words(influence.value).capitalize(),
+        method=_capitalised(value_in_words(influence.value, influence.loss)),
         certain=count(certain),
         n=count(len(values.values)),
         share=percent(certain / len(values.values)),
@@ -86,6 +86,10 @@ def _signs(influence: Influence, pairs: BoolArray) -> Markup:
         every=count(pairs.size),
         pair_share=percent(certain_pairs / pairs.size),
     )
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _spent(contents: ReportInput) -> Markup:
@@ -102,7 +106,9 @@ def _spent(contents: ReportInput) -> Markup:
 
 def _unknown(influences: list[Influence]) -> str:
     """A sentence on values that are not known, or nothing."""
-    missing = {in_words(i.value): int(np.count_nonzero(~np.isfinite(i.data_values().values))) for i in influences}
+    missing = {
+        value_in_words(i.value, i.loss): int(np.count_nonzero(~np.isfinite(i.data_values().values))) for i in influences
+    }
     parts = [f"{counted(amount, 'data value')} by {name}" for name, amount in missing.items() if amount]
     if not parts:
         return ""

@@ -10,7 +10,7 @@ from estimators.evaluation.label_errors import LabelErrorDetection
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Series, compared, histogram, lines
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import UNKNOWN, count, in_words, interval, percent
+from orchestrator.report.phrases import UNKNOWN, count, in_words, interval, loss_in_words, percent
 from orchestrator.report.shown import Instances, Shown
 from orchestrator.report.suspicion import Score, detection, errors_met
 
@@ -91,6 +91,8 @@ def shown_self_scores(scores: list[Score]) -> list[Score]:
 def score_name(score: Score) -> str:
     """How people read the score: "memorization", "Banzhaf value on the mean test loss"."""
     name = in_words(score.values.value)
+    if not score.values.loss.isidentifier():
+        return f"{name} on {score.values.loss}"
     return name if score.self_score else f"{name} on the mean test loss"
 
 
@@ -107,7 +109,7 @@ def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
     found = None if known is None else detection(score, known, share)
     return ScoreRow(
         name=score_name(score),
-        loss=in_words(score.values.loss),
+        loss=loss_in_words(score.values.loss),
         campaign=score.campaign,
         self_score=score.self_score,
         certain=percent(float(np.mean(score.values.certain()))) if score.signed else "",
@@ -126,7 +128,7 @@ def _suspects(score: Score, instances: Instances) -> SuspectList:
         Suspect(instances.train(p), interval(float(values.values[at[p]]), float(half[at[p]])), bool(certain[at[p]]))
         for p in top
     ]
-    return SuspectList(score_name(score), in_words(values.loss), tuple(suspects))
+    return SuspectList(score_name(score), loss_in_words(values.loss), tuple(suspects))
 
 
 def _shown(contents: ReportInput, scores: list[Score]) -> list[Score]:
@@ -164,7 +166,7 @@ def _effort_charts(scores: list[Score], known: BoolArray) -> list[Chart]:
 
 def _distribution(score: Score, known: BoolArray | None) -> Chart | None:
     title = f"Distribution of {score_name(score)}"
-    unit = f"{score_name(score)} ({in_words(score.values.loss)})"
+    unit = f"{score_name(score)} ({loss_in_words(score.values.loss)})"
     if known is None:
         return histogram(title, unit, [(Series("all training instances", "pro"), score.suspicion)])
     groups = [

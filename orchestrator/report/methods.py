@@ -8,7 +8,7 @@ from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import count, in_words, number
+from orchestrator.report.phrases import count, in_words, loss_in_words, number
 
 SIGN = (
     "An influence above zero means that the training instance lowers the loss on the test instance (a proponent); "
@@ -75,7 +75,7 @@ def _row(result: Influence | InstanceValues, campaign: str) -> ValueRow:
     known = np.isfinite(errors) & np.isfinite(result.values)
     return ValueRow(
         method=in_words(result.value),
-        loss=in_words(result.loss),
+        loss=loss_in_words(result.loss),
         campaign=campaign,
         retrains=count(result.retrains),
         standard_error=number(float(errors[known].mean())) if known.any() else number(float("nan")),

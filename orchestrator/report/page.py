@@ -29,7 +29,7 @@ from orchestrator.report.faithfulness import Faithfulness, faithfulness
 from orchestrator.report.headline import headline
 from orchestrator.report.label_errors import LabelErrors, label_errors
 from orchestrator.report.pairs import PAIRS, MethodPairs, influential_pairs
-from orchestrator.report.phrases import clean, in_words
+from orchestrator.report.phrases import clean, loss_in_words
 from orchestrator.report.shown import Instances
 from orchestrator.report.suspicion import scores_of
 
@@ -130,7 +130,7 @@ def _page(contents: ReportInput) -> Page:
         method_texts=methods.method_texts(contents),
         value_rows=methods.value_rows(contents),
         instances=instances,
-        loss=in_words(contents.loss),
+        loss=loss_in_words(contents.loss),
         campaigns_named=bool(contents.influence_campaigns or contents.instance_value_campaigns),
         sign=methods.SIGN,
         certainty=methods.CERTAINTY,

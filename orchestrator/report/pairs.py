@@ -8,7 +8,7 @@ from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.confidence import half_widths
 from estimators.influence import Influence
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import in_words, interval
+from orchestrator.report.phrases import interval, value_in_words
 from orchestrator.report.shown import Instances, Shown
 
 PAIRS = 8
@@ -50,7 +50,7 @@ def influential_pairs(contents: ReportInput, certain: list[BoolArray], instances
 def _of(influence: Influence, certain: BoolArray, instances: Instances) -> MethodPairs:
     chosen = strongest(influence.values, certain)
     return MethodPairs(
-        method=in_words(influence.value),
+        method=value_in_words(influence.value, influence.loss),
         certain=int(certain.sum()),
         every=certain.size,
         pairs=tuple(_pair(influence, bool(certain[i, j]), i, j, instances) for i, j in chosen),

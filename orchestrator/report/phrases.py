@@ -109,5 +109,15 @@ def in_words(name: str) -> str:
     return _WORDS.get(name, name.replace("_", " "))
 
 
+def loss_in_words(loss: str) -> str:
+    """A loss's name as words; a function of losses, or an average over tests, as it was asked for."""
+    return in_words(loss) if loss.isidentifier() else loss
+
+
+def value_in_words(value: str, loss: str) -> str:
+    """A value's name as words, with the function of losses or the average that it was asked on."""
+    return in_words(value) if loss.isidentifier() or not loss else f"{in_words(value)} of {loss}"
+
+
 def _signed(text: str) -> str:
     return text.replace("-", MINUS)

@@ -14,7 +14,7 @@ from estimators.confidence import half_widths
 from estimators.influence import Influence, InstanceValues
 from orchestrator.export import safe_cell
 from orchestrator.report.certainty import certain_pairs
-from orchestrator.report.contents import ReportInput
+from orchestrator.report.contents import ReportInput, is_on_tests
 from orchestrator.report.pairs import strongest
 from orchestrator.report.phrases import clean
 from orchestrator.report.shown import player_names
@@ -27,16 +27,19 @@ def top_lists(contents: ReportInput) -> dict[str, bytes]:
     """File names and contents: `top/<value>.csv` (the highest and lowest data values), `top/<value>-pairs.csv`."""
     files: dict[str, bytes] = {}
     for influence, campaign in contents.named_influences():
-        stem = _stem(influence.value, campaign)
+        stem = _stem(influence, campaign)
         files[f"top/{stem}.csv"] = _csv(_ends(influence.data_values(), contents))
-        files[f"top/{stem}-pairs.csv"] = _csv(_pairs(influence, contents))
+        if is_on_tests(influence):
+            files[f"top/{stem}-pairs.csv"] = _csv(_pairs(influence, contents))
     for values, campaign in contents.named_instance_values():
-        files[f"top/{_stem(values.value, campaign)}.csv"] = _csv(_ends(values, contents))
+        files[f"top/{_stem(values, campaign)}.csv"] = _csv(_ends(values, contents))
     return files
 
 
-def _stem(value: str, campaign: str) -> str:
-    named = f"{value}-{campaign}" if campaign else value
+def _stem(values: Influence | InstanceValues, campaign: str) -> str:
+    """The value's name, with its loss where that is a function or an average, and with the campaign."""
+    asked = "" if values.loss.isidentifier() else values.loss
+    named = "-".join(filter(None, (values.value, asked, campaign)))
     return "".join(character if character.isalnum() or character in "._-" else "_" for character in named)
 
 

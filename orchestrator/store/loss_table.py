@@ -93,10 +93,9 @@ class LossTable:
 
         test: positions of test instances (default: all). Raises JobError for names and positions that are not there.
         """
-        table = self.rows.columns[self._loss(loss)]
-        chosen = self.where(containing=containing, excluding=excluding, size=size) & self._kept(self._loss(loss))
-        places = np.flatnonzero(chosen)
-        tests = self._tests(test)
+        name, tests = self._loss(loss), self._tests(test)
+        table = self.rows.columns[name]
+        places = np.flatnonzero(self.where(containing=containing, excluding=excluding, size=size) & self._kept(name))
         keys = np.array([key.tobytes().hex() for key in self.rows.keys[places]], dtype=object)
         values = [table[j][places] for j in tests]
         return pd.DataFrame(

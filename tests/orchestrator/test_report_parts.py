@@ -17,9 +17,11 @@ from orchestrator.report.certainty import certain_pairs
 from orchestrator.report.charts import Series, histogram, lines, ranked
 from orchestrator.report.explained_tests import choose
 from orchestrator.report.headline import headline
+from orchestrator.report.page import render
 from orchestrator.report.phrases import MINUS, UNKNOWN, clean, duration, interval, listed, number, percent, shorten
 from orchestrator.report.pictures import drawing_of
 from orchestrator.report.suspicion import detection, errors_met, scores_of
+from orchestrator.report.tops import top_lists
 
 finite = st.floats(-1e9, 1e9, allow_nan=False)
 
@@ -35,6 +37,31 @@ def test_certain_pairs_are_those_of_the_whole_matrix_at_once():
     odd = type(plain)(plain.value, plain.loss, values, errors, degrees, plain.mean, plain.train_index, plain.test_index)
     np.testing.assert_array_equal(certain_pairs(odd), odd.certain())
     assert 0 < certain_pairs(odd).sum() < odd.values.size
+
+
+def test_what_a_value_was_asked_on_is_said_wherever_it_is_named():
+    plain, clipped = influence(), influence(loss="clip(cross_entropy, 0.5)", seed=2)
+    by_class = influence(n_test=2, loss="cross_entropy over class", seed=3)
+    page = render(report_input(influences=[plain, clipped, by_class], influence_campaigns=["a"] * 3))
+    assert "Banzhaf of clip(cross_entropy, 0.5)" in page
+    assert "Banzhaf of cross_entropy over class" in page
+    assert "on clip(cross_entropy, 0.5)</span>" in page
+    contents = report_input(influences=[clipped, by_class], influence_campaigns=["a"] * 2)
+    assert str(headline(contents, [], [certain_pairs(clipped)])[0]).startswith("Banzhaf of clip(cross_entropy, 0.5): ")
+    assert sorted(name for name in top_lists(contents) if "banzhaf" in name) == [
+        "top/banzhaf-clip_cross_entropy__0.5_-a-pairs.csv",
+        "top/banzhaf-clip_cross_entropy__0.5_-a.csv",
+        "top/banzhaf-cross_entropy_over_class-a.csv",
+    ]
+
+
+def test_averages_over_tests_are_not_shown_as_test_instances():
+    contents = report_input(influences=[influence(n_test=2, loss="cross_entropy over class")])
+    assert contents.shown_influences() == []
+    page = render(contents)
+    assert 'id="tests"' not in page
+    assert 'id="pairs"' not in page
+    assert "over class" in page
 
 
 def test_errors_met_are_the_mean_over_all_orders_of_ties():
