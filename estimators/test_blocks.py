@@ -9,8 +9,8 @@ Beside its tests a block holds its tail: where the value is guided three tests a
 guide; else nothing, or in the last block the mean. The data values are those of the mean in the last block's tail.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -81,32 +81,64 @@ def blocks_of_tests(n_test: int, *, width: int, guided: bool) -> list[TestBlock]
     return [TestBlock(start, min(start + width, n_test), n_test, guided) for start in range(0, n_test, width)]
 
 
-def joined_influence(blocks: Sequence[TestBlock], found: Sequence[Influence]) -> Influence:
-    """The influence on all test instances, from that of each block, in their order."""
-    last, end = found[-1], blocks[-1]
-    place = end.guides[-1] if end.guided else end.width  # of the mean over all tests
-    narrow = [slice(block.width) for block in blocks]
-    parts = list(zip(narrow, found, strict=True))
-    own = per_test_notes(last.per_test, len(last.train_index))
-    per_test = {name: np.concatenate([each.per_test[name][part] for part, each in parts]) for name in last.per_test}
-    common = tuple(note for note in last.notes if note not in own)
-    notes = common + per_test_notes(per_test, len(last.train_index))
-    statistics = [each.statistics for each in found]
-    values, errors, degrees = (
-        np.concatenate([getattr(each, name)[:, part] for part, each in parts], axis=1)
-        for name in ("values", "standard_errors", "degrees_of_freedom")
-    )
+def joined_influence(blocks: Sequence[TestBlock], found: Iterable[tuple[int, Influence]]) -> Influence:
+    """The influence on all test instances from that of each block, given with the block's place in whatever order."""
+    parts: dict[int, Influence] = {}
+    whole: _Arrays | None = None
+    for place, each in found:
+        if len(blocks) > 1:
+            if whole is None:
+                whole = _Arrays.empty(len(each.train_index), blocks[-1].n_test)
+            each = whole.taken(blocks[place], each)
+        parts[place] = each
+    last, end = parts[len(blocks) - 1], blocks[-1]
+    n, ordered = len(last.train_index), [parts[place] for place in range(len(blocks))]
+    per_test = {
+        name: np.concatenate([each.per_test[name][: block.width] for block, each in zip(blocks, ordered, strict=True)])
+        for name in last.per_test
+    }
+    own = per_test_notes(last.per_test, n)
+    notes = tuple(note for note in last.notes if note not in own) + per_test_notes(per_test, n)
+    statistics = [each.statistics for each in ordered if each.statistics is not None]
+    if whole is None:
+        whole = _Arrays.of(last, end.width)
     return replace(
         last,
-        values=values,
-        standard_errors=errors,
-        degrees_of_freedom=degrees,
-        mean=_column(last, place, notes),
+        values=whole.values,
+        standard_errors=whole.standard_errors,
+        degrees_of_freedom=whole.degrees_of_freedom,
+        mean=_mean(last, notes),
         test_index=np.arange(end.n_test),
         notes=notes,
         per_test=per_test,
-        statistics=None if None in statistics else BlockStatistics(tuple(blocks), tuple(statistics)),  # type: ignore[arg-type]
+        statistics=BlockStatistics(tuple(blocks), tuple(statistics)) if len(statistics) == len(blocks) else None,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrays:
+    """An influence's three arrays [n, n_test]."""
+
+    values: FloatArray
+    standard_errors: FloatArray
+    degrees_of_freedom: FloatArray
+
+    @classmethod
+    def empty(cls, n: int, n_test: int) -> "_Arrays":
+        """To be filled block by block."""
+        return cls(*(np.empty((n, n_test)) for _ in range(3)))
+
+    @classmethod
+    def of(cls, found: Influence, width: int) -> "_Arrays":
+        """The first `width` columns of an influence: what it has beside the tests is not shown."""
+        return cls(found.values[:, :width], found.standard_errors[:, :width], found.degrees_of_freedom[:, :width])
+
+    def taken(self, block: TestBlock, found: Influence) -> Influence:
+        """Fill in a block's columns; of its own arrays the tail is left."""
+        part, names = slice(block.start, block.stop), [each.name for each in fields(self)]
+        for name in names:
+            getattr(self, name)[:, part] = getattr(found, name)[:, : block.width]
+        return replace(found, **{name: getattr(found, name)[:, block.width :].copy() for name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,15 +152,16 @@ class BlockStatistics:
         """The influence from both sets of retrains; raises WrongDesign where they are not of the same tests."""
         if not isinstance(other, BlockStatistics) or other.blocks != self.blocks:
             raise WrongDesign("influences on other test instances do not add up")
-        return joined_influence(self.blocks, [a.merged(b) for a, b in zip(self.parts, other.parts, strict=True)])
+        merged = (a.merged(b) for a, b in zip(self.parts, other.parts, strict=True))
+        return joined_influence(self.blocks, enumerate(merged))
 
 
-def _column(found: Influence, place: int, notes: tuple[str, ...]) -> InstanceValues:
-    """The values of one column as data values."""
+def _mean(found: Influence, notes: tuple[str, ...]) -> InstanceValues:
+    """The mean over all test instances, the last block's last column, as data values."""
     return replace(
         found.mean,
-        values=found.values[:, place].copy(),
-        standard_errors=found.standard_errors[:, place].copy(),
-        degrees_of_freedom=found.degrees_of_freedom[:, place].copy(),
+        values=found.values[:, -1].copy(),
+        standard_errors=found.standard_errors[:, -1].copy(),
+        degrees_of_freedom=found.degrees_of_freedom[:, -1].copy(),
         notes=notes,
     )

@@ -36,8 +36,8 @@ class RayTasks:
         workers = max(1, int(ray.cluster_resources().get("CPU", 1.0) / self._cpus))
         blocks = work.blocks(parts=workers)
         request, stretches = ray.put(work.request), _put(work, blocks)
-        found = dict(self._computed(blocks, lambda place: [request, blocks[place], *stretches[place]], 2 * workers))
-        return joined_influence(blocks, [found[place] for place in range(len(blocks))])
+        found = self._computed(blocks, lambda place: [request, blocks[place], *stretches[place]], 2 * workers)
+        return joined_influence(blocks, found)
 
     def _computed(
         self, blocks: list[TestBlock], sent: Callable[[int], list[Any]], most: int

@@ -61,7 +61,7 @@ class InThisProcess:
     def influence(self, work: InfluenceWork) -> Influence:
         """The influence."""
         blocks = work.blocks(parts=self._parts)
-        return joined_influence(blocks, [_found(work, block) for block in blocks])
+        return joined_influence(blocks, ((place, _found(work, block)) for place, block in enumerate(blocks)))
 
 
 def worked_out(
