@@ -86,11 +86,9 @@ def joined_influence(blocks: Sequence[TestBlock], found: Iterable[tuple[int, Inf
     parts: dict[int, Influence] = {}
     whole: _Arrays | None = None
     for place, each in found:
-        if len(blocks) > 1:
-            if whole is None:
-                whole = _Arrays.empty(len(each.train_index), blocks[-1].n_test)
-            each = whole.taken(blocks[place], each)
-        parts[place] = each
+        if whole is None and len(blocks) > 1:
+            whole = _Arrays.empty(len(each.train_index), blocks[-1].n_test)
+        parts[place] = each if whole is None else whole.taken(blocks[place], each)
     last, end = parts[len(blocks) - 1], blocks[-1]
     n, ordered = len(last.train_index), [parts[place] for place in range(len(blocks))]
     per_test = {
