@@ -44,6 +44,7 @@ ADDED_LATER: Final = frozenset(
 EMPTY_SUBSET = {
     "torch": "untrained model",
     "logistic_regression": "equal probabilities of D's classes",
+    "linear_svm": "scores of 0",
     "ridge": "0",
     "scikit_learn": "equal probabilities of D's classes, or 0",
     "gradient_boosting": "equal probabilities of D's classes, or 0",

@@ -21,7 +21,7 @@ data:
   image_shape: [8, 8]       # draws rows of features as pictures in the report; leave it out for tables
 
 learner:
-  kind: torch               # or logistic_regression, ridge, scikit_learn, gradient_boosting, function
+  kind: torch               # or logistic_regression, linear_svm, ridge, scikit_learn, gradient_boosting, function
   model: model.py:Net       # any nn.Module class of yours
   epochs: 20
   batch_size: 32

@@ -41,7 +41,7 @@ def keeper_of(learner: Learner) -> ModelKeeper:
         return learner
     raise LearnerError(
         f"learner.keep: a {type(learner).__name__} has no parameters that could be kept without executing code when"
-        " they are read: leave `keep` out, or take kind: torch, logistic_regression or ridge"
+        " they are read: leave `keep` out, or take kind: torch, logistic_regression, linear_svm or ridge"
     )
 
 

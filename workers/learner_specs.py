@@ -15,6 +15,7 @@ __all__ = [
     "FunctionSpec",
     "GradientBoostingSpec",
     "LearnerSpec",
+    "LinearSvmSpec",
     "LogisticRegressionSpec",
     "LossName",
     "OptimizerSpec",
@@ -36,6 +37,23 @@ class LogisticRegressionSpec:
     fit_intercept: bool = True
     gradient_tolerance: Positive = 1e-6
     max_iterations: Count = 1000
+    losses: tuple[LossName, ...] = ()
+    train_losses: bool = True
+    seed: Seed = 0
+    keep: bool = False
+    together: Literal["auto"] | Count = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearSvmSpec:
+    """Linear support vector machine, scikit-learn's LinearSVC: ||w||^2 / 2 + c times the sum of squared hinge losses.
+
+    The intercept is penalised as a coefficient, as in LinearSVC.
+    """
+
+    kind: Literal["linear_svm"] = "linear_svm"
+    c: Positive = 1.0
+    fit_intercept: bool = True
     losses: tuple[LossName, ...] = ()
     train_losses: bool = True
     seed: Seed = 0
@@ -103,4 +121,12 @@ class FunctionSpec:
     checkpoint: CheckpointSpec | None = None
 
 
-LearnerSpec = TorchSpec | LogisticRegressionSpec | RidgeSpec | ScikitLearnSpec | GradientBoostingSpec | FunctionSpec
+LearnerSpec = (
+    TorchSpec
+    | LogisticRegressionSpec
+    | LinearSvmSpec
+    | RidgeSpec
+    | ScikitLearnSpec
+    | GradientBoostingSpec
+    | FunctionSpec
+)

@@ -23,6 +23,18 @@ DEFAULT: Final[Mapping[Task, tuple[str, ...]]] = {
     "classification": ("cross_entropy", "zero_one"),
     "regression": ("squared_error",),
 }
+OFFERED_BY_SVM: Final = ("squared_hinge", "zero_one", "margin")
+DEFAULT_OF_SVM: Final = ("squared_hinge", "zero_one")
+
+
+def offered_by(kind: str, task: Task) -> tuple[str, ...]:
+    """Losses that learners of a kind offer for a task; some estimators of scikit-learn offer fewer."""
+    return OFFERED_BY_SVM if kind == "linear_svm" else OFFERED[task]
+
+
+def default_of(kind: str, task: Task) -> tuple[str, ...]:
+    """Losses kept where a job names none."""
+    return DEFAULT_OF_SVM if kind == "linear_svm" else DEFAULT[task]
 
 
 def loss_name(reference: str) -> str:
@@ -30,13 +42,17 @@ def loss_name(reference: str) -> str:
     return reference.rpartition(":")[2]
 
 
-def kept_losses(asked: tuple[str, ...], task: Task, *, offered: tuple[str, ...] | None = None) -> tuple[str, ...]:
-    """Names of the losses kept: those asked for, else the task's default, of those that the learner offers.
+def kept_losses(
+    asked: tuple[str, ...], task: Task, *, kind: str = "", offered: tuple[str, ...] | None = None
+) -> tuple[str, ...]:
+    """Names of the losses kept: those asked for, else the default, of those that the learner offers.
+
+    kind: the learner's. offered: fewer than its kind offers.
 
     Raises:
         LearnerError: a loss that is not offered, or one named twice.
     """
-    offered = OFFERED[task] if offered is None else offered
+    offered = offered_by(kind, task) if offered is None else offered
     wrong = [name for name in asked if name not in offered]
     if wrong:
         others = sorted({name for names in OFFERED.values() for name in names} - set(OFFERED[task]))
@@ -47,7 +63,7 @@ def kept_losses(asked: tuple[str, ...], task: Task, *, offered: tuple[str, ...] 
         )
     if len(set(asked)) < len(asked):
         raise LearnerError(f"learner.losses: a loss stands twice in {', '.join(asked)}: name each once")
-    return asked or tuple(name for name in DEFAULT[task] if name in offered)
+    return asked or tuple(name for name in default_of(kind, task) if name in offered)
 
 
 def clipped_logarithms(probabilities: AnyArray) -> FloatArray:

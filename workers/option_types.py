@@ -14,4 +14,5 @@ Share = Annotated[float, Ge(0), Lt(1)]
 
 ClassificationLoss = Literal["cross_entropy", "zero_one", "margin"]
 RegressionLoss = Literal["squared_error", "absolute_error"]
-LossName = ClassificationLoss | RegressionLoss
+HingeLoss = Literal["squared_hinge"]
+LossName = ClassificationLoss | HingeLoss | RegressionLoss

@@ -5,11 +5,11 @@ from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.jobs.origin import Place
 from orchestrator.wording import listed, shown
 from workers.dataset import Dataset, Task
-from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec, TorchSpec
-from workers.losses import DEFAULT, OFFERED, loss_name
+from workers.learner_specs import FunctionSpec, LinearSvmSpec, LogisticRegressionSpec, RidgeSpec, TorchSpec
+from workers.losses import default_of, loss_name, offered_by
 from workers.mapped_array import is_mapped
 
-KEEPERS = ("torch", "logistic_regression", "ridge")
+KEEPERS = ("torch", "logistic_regression", "linear_svm", "ridge")
 """Kinds of learners whose models can be kept."""
 
 
@@ -19,13 +19,14 @@ def loss_problems(job: Job, task: Task) -> list[Problem]:
     if isinstance(learner, FunctionSpec):
         return keep_problems(job)
     problems = [*_learner_problems(job, task), *keep_problems(job)]
-    foreign = [loss for loss in learner.losses if loss not in OFFERED[task] and not _is_function(loss, job)]
+    offered = offered_by(learner.kind, task)
+    foreign = [loss for loss in learner.losses if loss not in offered and not _is_function(loss, job)]
     if foreign:
-        mend = f"losses for {task}: {listed(OFFERED[task])}; `task` in data sets the task"
+        mend = f"losses of {learner.kind} for {task}: {listed(offered)}; `task` in data sets the task"
         problems.append(Problem(f"{listed(foreign)} cannot be kept: the task is {task}", where, mend))
     if len(set(learner.losses)) < len(learner.losses):
         problems.append(Problem(f"a loss stands twice in {listed(learner.losses)}", where, "name each loss once"))
-    return problems + _until_problems(job, tuple(map(loss_name, learner.losses)) or DEFAULT[task])
+    return problems + _until_problems(job, tuple(map(loss_name, learner.losses)) or default_of(learner.kind, task))
 
 
 def _is_function(loss: str, job: Job) -> bool:
@@ -74,7 +75,7 @@ def _learner_problems(job: Job, task: Task) -> list[Problem]:
     if isinstance(job.learner, RidgeSpec) and task == "classification":
         mend = "take `kind: logistic_regression`, or set `task: regression` in data"
         return [Problem("ridge is a learner for regression, but the labels are classes", where, mend)]
-    if isinstance(job.learner, LogisticRegressionSpec) and task == "regression":
+    if isinstance(job.learner, LogisticRegressionSpec | LinearSvmSpec) and task == "regression":
         mend = "take `kind: ridge`, or set `task: classification` in data"
-        return [Problem("logistic_regression is a learner for classes, but the labels are numbers", where, mend)]
+        return [Problem(f"{job.learner.kind} is a learner for classes, but the labels are numbers", where, mend)]
     return []

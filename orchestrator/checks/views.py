@@ -8,8 +8,9 @@ from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import Problem
 from orchestrator.jobs.job import Job, UntilBudget
 from orchestrator.jobs.origin import Place
+from workers.dataset import Task
 from workers.learner_specs import FunctionSpec
-from workers.losses import DEFAULT
+from workers.losses import default_of
 
 
 def view_problems(job: Job, loaded: LoadedData | None) -> list[Problem]:
@@ -19,7 +20,7 @@ def view_problems(job: Job, loaded: LoadedData | None) -> list[Problem]:
         where = job.origin.where(*place)
         try:
             if asked.of is not None and not isinstance(job.learner, FunctionSpec):
-                parse_expression(asked.of, job.learner.losses or _default(loaded))
+                parse_expression(asked.of, job.learner.losses or _default(job, loaded))
             if asked.over is not None and loaded is not None:
                 axes_of(loaded).average(asked.over, loaded.dataset.n_test)
         except EstimatorError as error:
@@ -41,8 +42,7 @@ def _asked(job: Job) -> list[tuple[Place, AskedLabel]]:
     return found
 
 
-def _default(loaded: LoadedData | None) -> tuple[str, ...]:
+def _default(job: Job, loaded: LoadedData | None) -> tuple[str, ...]:
     """The losses kept where the job names none; before the data are loaded, of either task."""
-    if loaded is not None:
-        return DEFAULT[loaded.dataset.task]
-    return tuple(name for names in DEFAULT.values() for name in names)
+    tasks: tuple[Task, ...] = ("classification", "regression") if loaded is None else (loaded.dataset.task,)
+    return tuple(dict.fromkeys(name for task in tasks for name in default_of(job.learner.kind, task)))

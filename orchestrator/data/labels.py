@@ -11,7 +11,7 @@ from orchestrator.errors import JobError, Problem
 from orchestrator.jobs.job import Job
 from orchestrator.wording import counted, listed, shown
 from workers.dataset import Task
-from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec
+from workers.learner_specs import FunctionSpec, LinearSvmSpec, LogisticRegressionSpec, RidgeSpec
 
 REGRESSION_LOSSES = frozenset({"squared_error", "absolute_error"})
 
@@ -82,8 +82,8 @@ def _task_of_learner(job: Job) -> tuple[Task, str] | None:
     learner = job.learner
     if isinstance(learner, RidgeSpec):
         return "regression", "ridge is a learner for regression"
-    if isinstance(learner, LogisticRegressionSpec):
-        return "classification", "logistic_regression is a learner for classification"
+    if isinstance(learner, LogisticRegressionSpec | LinearSvmSpec):
+        return "classification", f"{learner.kind} is a learner for classification"
     losses = () if isinstance(learner, FunctionSpec) else learner.losses
     tasks: set[Task] = {"regression" if loss in REGRESSION_LOSSES else "classification" for loss in losses}
     if len(tasks) != 1:

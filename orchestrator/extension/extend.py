@@ -96,7 +96,7 @@ def _extension(
     if isinstance(learner, FunctionSpec):
         raise LearnerError("learner.kind: function: a function of yours keeps no models that could be asked again")
     loaded = prepared.loaded if test is None else with_test_set(prepared.job, prepared.loaded, test)
-    wanted = kept_losses(losses or kept, loaded.dataset.task)
+    wanted = kept_losses(losses or kept, loaded.dataset.task, kind=learner.kind)
     train = test is None and learner.train_losses
     spec = replace(learner, losses=cast("tuple[LossName, ...]", wanted), train_losses=train)
     job = prepared.job.model_copy(update={"learner": spec})

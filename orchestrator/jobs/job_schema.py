@@ -13,7 +13,15 @@ from orchestrator.jobs.origin import Place
 NOT_IN_FILES: dict[type, set[str]] = {Job: {"folder", "origin"}, DataSpec: {"arrays"}}
 """Fields that only Python sets."""
 
-LEARNER_KINDS = ("torch", "logistic_regression", "ridge", "scikit_learn", "gradient_boosting", "function")
+LEARNER_KINDS = (
+    "torch",
+    "logistic_regression",
+    "linear_svm",
+    "ridge",
+    "scikit_learn",
+    "gradient_boosting",
+    "function",
+)
 
 
 def keys_at(location: Place) -> list[str]:

@@ -303,6 +303,33 @@ CAMPAIGNS = [
         ("squared_error", "classification", "zero_one"),
     ),
     Bad(
+        "a loss of support vector machines",
+        text("c: 1.0", "losses: [squared_hinge]"),
+        ("squared_hinge", "logistic_regression for classification", "cross_entropy"),
+    ),
+    Bad(
+        "probabilities of support vector machines",
+        text("logistic_regression, c: 1.0", "linear_svm, losses: [cross_entropy]"),
+        ("job.yaml:4: learner.losses", "cross_entropy", "linear_svm", "squared_hinge"),
+    ),
+    Bad(
+        "support vector machines without a penalty",
+        text("logistic_regression, c: 1.0", "linear_svm, c: 0"),
+        ("job.yaml:4: learner.c", "0"),
+    ),
+    Bad(
+        "another loss of support vector machines",
+        text("logistic_regression, c: 1.0", "linear_svm, loss: hinge"),
+        ("job.yaml:4", "`loss`", "`losses`"),
+    ),
+    Bad(
+        "support vector machines on numbers",
+        whole(
+            JOB.replace("logistic_regression, c: 1.0", "linear_svm").replace("test.npz}", "test.npz, task: regression}")
+        ),
+        ("linear_svm", "kind: ridge"),
+    ),
+    Bad(
         "ridge on classes",
         whole(
             JOB.replace("logistic_regression, c: 1.0", "ridge").replace("test.npz}", "test.npz, task: classification}")

@@ -11,7 +11,7 @@ from workers.chunk_file import decode, parse_name
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError, LearnerError
 from workers.keeping import ModelKeeper, keeper_of
-from workers.learner_specs import LogisticRegressionSpec, RidgeSpec, ScikitLearnSpec
+from workers.learner_specs import LinearSvmSpec, LogisticRegressionSpec, RidgeSpec, ScikitLearnSpec
 from workers.learners import make_learner
 from workers.model_file import beside, decode_models, models_of_chunk
 from workers.outcomes import Failure, Receipt
@@ -31,6 +31,8 @@ CASES = {
     "two classes": (LogisticRegressionSpec(), classification_data(classes=2)),
     "three classes": (LogisticRegressionSpec(), classification_data(classes=3)),
     "no intercept": (LogisticRegressionSpec(fit_intercept=False), classification_data(classes=3)),
+    "support vectors, two classes": (LinearSvmSpec(), classification_data(classes=2)),
+    "support vectors, three": (LinearSvmSpec(), classification_data(classes=3)),
     "ridge": (RidgeSpec(), regression_data()),
     "groups": (RidgeSpec(), regression_data(groups=np.arange(60) // 3)),
 }

@@ -9,7 +9,7 @@ from learner_data import classification_data, regression_data
 
 from workers.errors import LearnerError
 from workers.learner import LearnerTraits, Losses
-from workers.learner_specs import FunctionSpec, LogisticRegressionSpec, RidgeSpec, ScikitLearnSpec
+from workers.learner_specs import FunctionSpec, LinearSvmSpec, LogisticRegressionSpec, RidgeSpec, ScikitLearnSpec
 from workers.learners import make_learner
 from workers.learners.function import function_learner
 from workers.smoke import smoke_retrain
@@ -17,6 +17,7 @@ from workers.smoke import smoke_retrain
 SPECS = {
     "ridge": (RidgeSpec(), regression_data()),
     "logistic_regression": (LogisticRegressionSpec(), classification_data()),
+    "linear_svm": (LinearSvmSpec(), classification_data()),
     "classifier": (
         ScikitLearnSpec(estimator="sklearn.ensemble.ExtraTreesClassifier", arguments={"n_estimators": 3}),
         classification_data(),

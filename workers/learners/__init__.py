@@ -7,6 +7,7 @@ from workers.learner_specs import (
     FunctionSpec,
     GradientBoostingSpec,
     LearnerSpec,
+    LinearSvmSpec,
     LogisticRegressionSpec,
     RidgeSpec,
     ScikitLearnSpec,
@@ -46,14 +47,8 @@ def _learner(
     # imports stand here, each kind's alone, so that the others' libraries are not loaded
     if isinstance(spec, TorchSpec):
         return _torch_learner(spec, data, _carried(code, spec.model), device=device, together=together, devices=devices)
-    if isinstance(spec, LogisticRegressionSpec):
-        from workers.learners.logistic_regression import logistic_regression_learner  # noqa: PLC0415 - see above
-
-        return logistic_regression_learner(spec, data, together=together)
-    if isinstance(spec, RidgeSpec):
-        from workers.learners.ridge import ridge_learner  # noqa: PLC0415 - see above
-
-        return ridge_learner(spec, data, together=together)
+    if isinstance(spec, LogisticRegressionSpec | LinearSvmSpec | RidgeSpec):
+        return _linear_learner(spec, data, together=together)
     if isinstance(spec, ScikitLearnSpec):
         from workers.learners.scikit_learn import scikit_learn_learner  # noqa: PLC0415 - see above
 
@@ -63,6 +58,22 @@ def _learner(
 
         return gradient_boosting_learner(spec, data)
     return _function_learner(spec, data, _carried(code, spec.function))
+
+
+def _linear_learner(
+    spec: LogisticRegressionSpec | LinearSvmSpec | RidgeSpec, data: Dataset, *, together: int | None
+) -> Learner:
+    if isinstance(spec, LogisticRegressionSpec):
+        from workers.learners.logistic_regression import logistic_regression_learner  # noqa: PLC0415 - as for the others
+
+        return logistic_regression_learner(spec, data, together=together)
+    if isinstance(spec, LinearSvmSpec):
+        from workers.learners.linear_svm import linear_svm_learner  # noqa: PLC0415 - as for the others
+
+        return linear_svm_learner(spec, data, together=together)
+    from workers.learners.ridge import ridge_learner  # noqa: PLC0415 - as for the others
+
+    return ridge_learner(spec, data, together=together)
 
 
 def _torch_learner(

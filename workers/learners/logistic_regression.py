@@ -19,15 +19,16 @@ import numpy as np
 
 from estimators.arrays import BoolArray, Float32Array, IntArray, SeedArray
 from workers.dataset import Dataset
-from workers.errors import LearnerError
 from workers.keeping import Models, part_of
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import LogisticRegressionSpec
+from workers.learners.evaluated_rows import EvaluatedRows
+from workers.learners.linear_classifiers import check_classes, evaluated
 from workers.learners.linear_data import LinearData, linear_data
 from workers.learners.logistic_fit import Fit
 from workers.learners.logistic_objective import Problem, TrainingRows, training_rows
 from workers.learners.logistic_walk import LogisticWalk
-from workers.learners.logit_losses import EvaluatedRows, evaluated_rows
+from workers.learners.logit_losses import LogitLosses
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
 from workers.trajectory import RecordedRun, TrajectoryMode, solved_run
@@ -111,7 +112,7 @@ class LogisticRegressionLearner:
         """Losses of kept models, see `workers.keeping`."""
         coefficients = part_of(models, "coefficients", (None, self.rows.logits, self.data.features.shape[1]))
         offsets = part_of(models, "offsets", (len(coefficients), self.classes))
-        losses = self.evaluated.losses(self.losses, coefficients, np.isneginf(offsets))
+        losses = self.evaluated.losses(self.losses, coefficients, LogitLosses(self.losses, np.isneginf(offsets)))
         test = {name: values[:, : self.n_test] for name, values in losses.items()}
         train = {name: values[:, self.n_test :] for name, values in losses.items()}
         return Losses(test=test, train=train if self.spec.train_losses else None)
@@ -136,22 +137,15 @@ def logistic_regression_learner(
     spec: LogisticRegressionSpec, data: Dataset, *, together: int | None = None
 ) -> LogisticRegressionLearner:
     """The learner on a data set; `together` = K over the spec's. Raises LearnerError where the labels do not fit."""
-    if data.task != "classification":
-        raise LearnerError(
-            "learner.kind: logistic_regression predicts classes, but the labels are numbers: use ridge, or write"
-            " data.task: classification where the labels are classes after all"
-        )
-    if len(data.classes) < 2:
-        raise LearnerError(f"logistic_regression needs two classes or more; the labels have {len(data.classes)}")
+    check_classes(data, spec.kind)
     asked = spec.together if together is None else together
     flat = linear_data(data, constant_column=spec.fit_intercept)
     rows = training_rows(flat, len(data.classes), fit_intercept=spec.fit_intercept)
-    kept = len(flat.features) if spec.train_losses else flat.n_test
     return LogisticRegressionLearner(
         spec=spec,
         data=flat,
         rows=rows,
-        evaluated=evaluated_rows(flat.features[:kept], np.concatenate([flat.test_labels, flat.labels])[:kept]),
+        evaluated=evaluated(flat, train=spec.train_losses),
         classes=len(data.classes),
         losses=kept_losses(spec.losses, data.task),
         together=_automatic(rows) if asked == "auto" else asked,
