@@ -2,6 +2,9 @@
 
 784-64-10 on n = 4,000, subsets of 2,800, batches of 128, 3 epochs; K by the pilot that a job runs. Against two
 sequential PyTorch processes, the matrix products alone, and peers that are installed (extra `peers`), on two cores.
+
+The limit printed below the table is what a step cannot do without: its products, its batch's rows copied from the
+training set once, its parameters read and written once by the optimizer; each is timed alone in the same run.
 """
 
 import os
@@ -38,17 +41,39 @@ def products(count: int) -> None:
         torch.bmm(h, x)
 
 
+def traffic(setting: Setting, features: torch.Tensor, count: int) -> None:
+    """What the steps of `count` retrains move in memory at least: batches out of the training set, and an update."""
+    size = 784 * 64 + 64 + 64 * 10 + 10
+    parameters, gradients, first, second = (torch.rand(count, size) for _ in range(4))
+    rows, batch = torch.randint(len(features), (setting.steps(), count * 128)), torch.empty(count * 128, 784)
+    for step in rows:
+        torch.index_select(features, 0, step, out=batch)
+        if setting.optimizer == "sgd":
+            parameters.add_(gradients, alpha=-setting.rate)
+        else:
+            optimizer_step([parameters], [gradients], [first], [second])
+
+
+def optimizer_step(*buffers: list[torch.Tensor]) -> None:
+    """Adam's in one pass."""
+    options = {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "weight_decay": 0.0, "eps": 1e-8}
+    torch._fused_adam_(*buffers, [], [torch.tensor(1.0)], **options, amsgrad=False, maximize=False)
+
+
 def works(together: int) -> dict[str, Callable[[], object]]:
     """What each of the two processes can be asked for."""
     data, learner = SGD.data(), SGD.learner(together)
     count = learner.together * max(1, PLAIN // learner.together)
     adam = ADAM.learner(learner.together)
     members, seeds = SGD.members(max(count, PLAIN)), np.arange(max(count, PLAIN), dtype=np.uint64)
+    features, turns = torch.from_numpy(data.train_features), range(count // learner.together)
     found: dict[str, Callable[[], object]] = {
         "plain": lambda: [plain_retrain(SGD, data, members[k], k) for k in range(PLAIN)],
         f"ours {count}": lambda: learner.retrain(members[:count], seeds[:count]),
         f"adam {count}": lambda: adam.retrain(members[:count], seeds[:count]),
-        f"products {count}": lambda: [products(learner.together) for _ in range(count // learner.together)],
+        f"products {count}": lambda: [products(learner.together) for _ in turns],
+        f"traffic {count}": lambda: [traffic(SGD, features, learner.together) for _ in turns],
+        f"adam-traffic {count}": lambda: [traffic(ADAM, features, learner.together) for _ in turns],
     }
     fit, value = opendataval_fit(ADAM, data, members), pydvl_msr(SGD, data)
     if fit is not None:
@@ -106,10 +131,33 @@ def print_rows(found: dict[str, tuple[Timed, int]]) -> None:
     else:
         rows.append(("pyDVL's MSR Banzhaf", "not installed", "", ">= 60x"))
     print(machine("opendataval", "pyDVL"))
+    print_limits(found, flops)
     print_table(
         ("784-64-10, n = 4,000, m = 2,800, batches of 128, two cores", "retrains/s of free cores", "gain", "to reach"),
         rows,
     )
+
+
+def print_limits(found: dict[str, tuple[Timed, int]], flops: int) -> None:
+    """The roofline of a step, and how near ours comes: products and traffic alone, one after the other."""
+    batches = SGD.steps() * 128 * 784 * 4 * 2
+    for name, traffic_name, passes in (("ours", "traffic", 3), ("adam", "adam-traffic", 7)):
+        moved = batches + SGD.steps() * passes * 4 * (784 * 64 + 64 + 64 * 10 + 10)
+        (work, count), (moving, _), (own, _) = found["products"], found[traffic_name], found[name]
+        least = (work.median + moving.median) / count
+        print(
+            f"limit of {name}: {flops / 1e9:.2f} GFLOP of products {work.median / count * 1e3:.1f} ms at their own"
+            f" rate, {moved / 1e6:.0f} MB moved {moving.median / count * 1e3:.1f} ms"
+            f" ({moved / moving.median * count / 1e9:.0f} GB/s): {2 / least:.1f} retrains/s; reached"
+            f" {least * count / own.median:.0%} of it{_of_peer(found, least)}"
+        )
+
+
+def _of_peer(found: dict[str, tuple[Timed, int]], least: float) -> str:
+    if "opendataval" not in found:
+        return ""
+    theirs, count = found["opendataval"]
+    return f"; at the limit {theirs.median / count / least:.1f} times OpenDataVal's rate"
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class TrainingRows:
         m = problem.size
         if self.shareable and m >= SHARED_COST.get(self.logits, SHARED_COST_OF_MORE) * len(self.labels):
             return 0
-        return padded(m, max(16, 1 << max(0, m.bit_length() - 2)))
+        return padded(m, max(16, 1 << max(0, m.bit_length() - 3)))
 
     def _shared(self, problems: Sequence[Problem], dtype: type[np.floating]) -> SharedRows:
         features, across = (self.single, self.single_across) if dtype == np.float32 else (self.features, self.across)

@@ -33,7 +33,7 @@ from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
 from workers.trajectory import RecordedRun, TrajectoryMode, solved_run
 
-ARITHMETIC_VERSION: Final = 3
+ARITHMETIC_VERSION: Final = 4
 PARAMETERS_TOGETHER: Final = 2**16
 OWN_ROWS_TOGETHER: Final = 2**23
 MOST_TOGETHER: Final = 128

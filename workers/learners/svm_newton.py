@@ -19,11 +19,15 @@ from workers.learners.line_search import steps_to_minimum
 from workers.learners.linear_data import Gathered
 
 ELEMENTS_TOGETHER: Final = 2**20
-TOLERANCE: Final = 1e-14
+TOLERANCE: Final = 1e-13
 ROUNDED: Final = 1e-6
-MOST_STALLS: Final = 10
+FLICKERING: Final = 1e-11
+MOST_STALLS: Final = 30
 MOST_STEPS: Final = 300
 KEPT_SHARE: Final = 0.75
+LARGEST: Final = 1e60
+JITTER: Final = 1e-13
+ROUNDING_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +67,19 @@ class Machines:
             diagonals += 1.0
             scales = 1.0 / np.sqrt(diagonals)
             hessians *= scales[:, :, None] * scales[:, None, :]
+            np.einsum("add->ad", hessians)[...] = 1.0 + JITTER  # columns that are equal to rounding
             wanted = (scales * gradients[chosen, problem])[:, :, None]
             found[chosen, problem] = -scales * np.linalg.solve(hessians, wanted)[:, :, 0]
         return found
 
     def sizes(self) -> FloatArray:
-        """What a component of a gradient is measured by, [A, 1, D]: the sum of its terms' sizes at 0."""
+        """What a component of a gradient is measured by, [A, 1, D]: the sum of its losses' terms at 0.
+
+        And a part of the largest component's, since columns share their rounding.
+        """
         found: FloatArray = np.matmul(self.shares, np.abs(self.features))
-        return np.where(found > 0.0, found, 1.0)
+        found += ROUNDING_SHARE * found.max(axis=2, keepdims=True)
+        return found
 
     def select(self, subsets: BoolArray) -> "Machines":
         """The subsets marked [A], alone."""
@@ -112,8 +121,11 @@ def _together(subsets: Sequence[Gathered], length: int, classes: int, c: float) 
         m = len(own.labels)
         features[k, :m, :size], shares[k, 0, :m] = own.features, 2.0 * c * own.weights
         signs[k, :, :m] = np.where(own.labels == positive, 1.0, -1.0)
-        if not np.isfinite(own.features).all():
-            raise LearnerError(f"linear_svm: a subset of {m} members has features that are not finite: mend the data")
+        if not (np.abs(own.features) < LARGEST).all():
+            raise LearnerError(
+                f"linear_svm: a subset of {m} members has features that are not finite or above {LARGEST:.0e}: mend the"
+                " data, or scale them"
+            )
     if length >= size:
         return _minimised(Machines(features, signs, shares), [len(own.labels) for own in subsets])[:, :, :size]
     basis, rows = np.linalg.qr(features.transpose(0, 2, 1))
@@ -131,7 +143,7 @@ def _minimised(machines: Machines, counts: list[int]) -> FloatArray:
     for _ in range(MOST_STEPS):
         values = machines.values(at)
         gradients = machines.gradients(at, values)
-        live = arrivals.live(gradients, values)
+        live = arrivals.live(at, gradients, values)
         going: BoolArray = np.any(live, axis=1)
         found[left[~going]] = at[~going]
         if not going.any():
@@ -153,12 +165,13 @@ def _minimised(machines: Machines, counts: list[int]) -> FloatArray:
 class Arrivals:
     """Which problems are under way.
 
-    One has arrived where a whole step of Newton's has moved no row across a kink, since the step then ended at the
-    minimum of the piece; or where its gradient is nothing but rounding: below `TOLERANCE` of its terms, or below
-    `ROUNDED` of them and not halved in `MOST_STALLS` steps.
+    One has arrived where its gradient is nothing but rounding: below `TOLERANCE` of its terms; or below `ROUNDED` of
+    them and not halved by a whole step of Newton's that moved no row across a kink; or below `FLICKERING` of them and
+    not halved in `MOST_STALLS` steps, where rows on a kink cross it by rounding.
 
-    sizes: [A, 1, D] of the gradients' terms. inside: [A, B, m] rows within the margin before the last step, of
-    `lengths` [A, B]. least: [A, B] the smallest gradients so far, and stalls: steps since. arrived: [A, B].
+    sizes: [A, 1, D], see `Machines.sizes`; the penalty adds its own, the largest coefficient. inside: [A, B, m] rows
+    within the margin before the last step, of `lengths` [A, B]. least: [A, B] the smallest gradients so far, and
+    stalls: steps since. arrived: [A, B].
     """
 
     sizes: FloatArray
@@ -181,16 +194,19 @@ class Arrivals:
             np.zeros(shape[:2], dtype=np.bool_),
         )
 
-    def live(self, gradients: FloatArray, values: FloatArray) -> BoolArray:
-        """Those that have not arrived [A, B], by gradients [A, B, D] and signed scores [A, B, m] at their places."""
-        largest = np.abs(gradients / self.sizes).max(axis=2)
+    def live(self, at: FloatArray, gradients: FloatArray, values: FloatArray) -> BoolArray:
+        """Those under way [A, B], by gradients [A, B, D] and signed scores [A, B, m] at `at` [A, B, D]."""
+        sizes = self.sizes + np.abs(at).max(axis=2, keepdims=True)
+        largest = np.abs(gradients / np.where(sizes > 0.0, sizes, 1.0)).max(axis=2)
         inside = values < 1.0
         settled = (inside == self.inside).all(axis=2) & (self.lengths == 1.0)
         halved = largest <= 0.5 * self.least
         self.stalls = np.where(halved, 0, self.stalls + 1)
         self.least = np.where(halved, largest, self.least)
         self.inside = inside
-        rounding = (largest <= TOLERANCE) | ((settled | (self.stalls >= MOST_STALLS)) & (largest <= ROUNDED))
+        still = settled & ~halved & (largest <= ROUNDED)
+        flickering = (self.stalls >= MOST_STALLS) & (largest <= FLICKERING)
+        rounding = (largest <= TOLERANCE) | still | flickering
         self.arrived = self.arrived | rounding
         return ~self.arrived
 
