@@ -156,15 +156,17 @@ class CampaignStream:
         summary = None
         if first is not None:
             self.meter().look(0)
-            summary = carry_out(
-                chain([first], tasks),
-                self._pool(),
-                recorder,
-                policy=Policy(time_limit=max(self._time_limit(leg.opened) for leg in legs if leg.missing)),
-                clock=time.monotonic,
-                stopping=self._asked_to_stop,
-                phases=self._phases,
-            )
+            pool = self._pool()
+            with self.session.tracker.patience.at_once():  # the loop has workers to look after, and waits by itself
+                summary = carry_out(
+                    chain([first], tasks),
+                    pool,
+                    recorder,
+                    policy=Policy(time_limit=max(self._time_limit(leg.opened) for leg in legs if leg.missing)),
+                    clock=time.monotonic,
+                    stopping=self._asked_to_stop,
+                    phases=self._phases,
+                )
             self.session.lease.check()
             recorder.pause()
         if summary is not None and summary.interrupted:

@@ -4,6 +4,7 @@
     |-- JobError            2  the command line, the job file or the data is wrong; nothing was spent
     |-- FailedRetrains      3  finished, but more retrains failed than the tolerance allows
     |-- ResourceMissing     4  a cluster, tracking server, store or device is missing or refuses
+    |   `-- ServerAway          it does not answer now: the same may go through later
     |-- StoreRefused        5  fingerprint, lease, format or corruption: refused to protect results
     |-- BudgetSpent         6  stopped in order before the budget was overspent, resumable
     `-- Interrupted         130/143  stopped by a signal, resumable
@@ -54,6 +55,10 @@ class ResourceMissing(ApportionError):
     """Something outside cannot be reached or used."""
 
     exit_code = 4
+
+
+class ServerAway(ResourceMissing):
+    """The tracking server or its database does not answer; what was asked may go through later."""
 
 
 class StoreRefused(ApportionError):

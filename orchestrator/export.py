@@ -2,7 +2,8 @@
 
 Influence goes out in long form, one row a pair, sorted by training instance, then by test instance: train_index,
 test_index, value (the method's name), loss, influence, standard_error. One value an instance: train_index, value, loss,
-data_value, standard_error. npz has `values` and `standard_errors` ([n, n_test] or [n]) and the indices instead.
+data_value, standard_error. CSV has one column more, `rows`, where the rows that the values are of are known. npz has
+`values` and `standard_errors` ([n, n_test] or [n]) and the indices instead.
 Unknown values are NaN with an infinite standard error in every format.
 """
 
@@ -25,6 +26,7 @@ from orchestrator.replaced_file import replaced_file
 Result = Influence | InstanceValues
 
 ROWS_AT_A_TIME = 1 << 20
+ROWS = "rows"
 SIGN = "positive: the instance lowers the test loss"
 # Spreadsheets run a cell that starts with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -46,7 +48,7 @@ def export_influence(influence: Influence, path: Path, *, file_format: str | Non
 
     file_format: "parquet", "npz" or "csv"; None reads it off the path's ending. Raises JobError for an unknown format
     or a path that cannot be written, ResourceMissing where the disk is full. rows: a hash of the rows that the values
-    were computed from, kept in Parquet and npz files so that `apportion verify` can tell whether they are stale.
+    were computed from, so that `apportion verify` can tell whether they are stale; CSV has it in a column.
     """
     return _export(influence, path, file_format, rows)
 
@@ -102,13 +104,14 @@ def _write_parquet(result: Result, stream: BinaryIO, rows: str) -> None:
 
 
 def _write_csv(result: Result, stream: BinaryIO, rows: str) -> None:
-    del rows  # a CSV file has no place for it
     options = pa_csv.WriteOptions(quoting_style="needed")
     schema = _schema(result)
     plain = pa.schema([(f.name, pa.string() if pa.types.is_dictionary(f.type) else f.type) for f in schema])
-    with pa_csv.CSVWriter(stream, plain, write_options=options) as writer:
+    whole = plain.append(pa.field(ROWS, pa.string())) if rows else plain
+    with pa_csv.CSVWriter(stream, whole, write_options=options) as writer:
         for batch in _batches(result, _Text(safe_cell(result.value)), _Text(safe_cell(result.loss))):
-            writer.write_table(pa.Table.from_batches([batch]).cast(plain))
+            table = pa.Table.from_batches([batch]).cast(plain)
+            writer.write_table(table.append_column(ROWS, pa.repeat(rows, len(table))) if rows else table)
 
 
 def _write_npz(result: Result, stream: BinaryIO, rows: str) -> None:

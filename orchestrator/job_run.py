@@ -24,6 +24,7 @@ from orchestrator.signals import StopRequest
 from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.addresses import mask_address
 from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.patience import Patience
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import last_line
 from workers.smoke import SmokeReport
@@ -51,17 +52,23 @@ def run(
     choice = ChoiceOfTogether(prepared, workers_that_fit(job), screen.say)
     report = _smoke_once(prepared, choice, screen, phases)
     with EarlyStarts(job) as early:
-        tracker = _tracker(job, screen, start, report, early, phases)
+        tracker = _tracker(job, screen, start, report, early, phases, Patience(screen.say, stopping))
         with open_session(prepared, tracker, choice, report, workers_that_fit(job), screen.say) as session:
             return _Driver(session, screen, stopping, report, early, phases).carry_job_out()
 
 
 def _tracker(
-    job: Job, screen: Screen, start: str, report: Callable[[], SmokeReport], early: EarlyStarts, phases: Phases
+    job: Job,
+    screen: Screen,
+    start: str,
+    report: Callable[[], SmokeReport],
+    early: EarlyStarts,
+    phases: Phases,
+    patience: Patience,
 ) -> Tracker:
     """The job's store, made where it may be; a learner that cheats is refused before anything is made."""
     with phases.part("store"):
-        tracker = Tracker.open(job.store, job.folder, job.name, create=False, say=screen.say)
+        tracker = Tracker.open(job.store, job.folder, job.name, create=False, say=screen.say, patience=patience)
         known = None if tracker is None else tracker.find_job_run()
     if start == "stopped" and known is None:
         raise JobError(
@@ -74,7 +81,11 @@ def _tracker(
         early.begin_database()
         report()
         with phases.part("store"):
-            tracker = Tracker.open(job.store, job.folder, job.name, say=screen.say, making=early.database)
+            tracker = patience(
+                lambda: Tracker.open(
+                    job.store, job.folder, job.name, say=screen.say, making=early.database, patience=patience
+                )
+            )
     if tracker is None:
         raise RuntimeError("the store was made and is not there")
     return tracker
@@ -161,7 +172,8 @@ class _Driver:
                     outcome.opened.run.run_id, {SECONDS_TAG: round(outcome.recorder.seconds, 1)}
                 )
             clear_checkpoints(self.session.facts(outcome.opened).checkpoints, outcome.opened.planned.id)
-        report = make_report(result, self.session.tracker, self.screen.say)
+        tracker = self.session.tracker
+        report = tracker.patience(lambda: make_report(result, tracker, self.screen.say))
         self._note_phases(outcomes)
         return replace(result, report=report.path, headline=report.headline)
 
@@ -190,11 +202,15 @@ class _Driver:
         if self.session.lease.lost():
             return  # the runs' states are the other driver's to tell
         runs = [*(opened.run.run_id for opened in self.session.campaigns), self.session.parent.run_id]
-        try:
+        tracker = self.session.tracker
+        if status == "FINISHED":
             for run_id in runs:
-                self.session.tracker.finish(run_id, status)
+                tracker.finish(run_id, status)
+            return
+        try:
+            with tracker.patience.at_once():
+                for run_id in runs:
+                    tracker.finish(run_id, status)
         except ResourceMissing as error:
-            if status == "FINISHED":
-                raise
             # why it stopped is what has to be said, not that the server does not hear of it
             self.screen.say(f"note: MLflow still shows this job as running: {error.problems[0].what}")

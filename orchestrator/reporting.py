@@ -33,7 +33,8 @@ from orchestrator.report.tops import top_lists
 from orchestrator.results import JobResult
 from orchestrator.tracking.metric_points import Point
 from orchestrator.tracking.provenance import versions
-from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import counted
 
 CONVERGENCE_POINTS = 10

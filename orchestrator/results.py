@@ -25,13 +25,13 @@ from orchestrator.store.moved_rows import Moved
 from orchestrator.store.read_cache import cached_rows
 from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
-from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
+from orchestrator.tracking.runs import CampaignRun, JobRun
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.versions import DRAWS_TAG as DRAWS_TAG  # noqa: PLC0414 - others take it from here
 from orchestrator.versions import continued, moved_rows, refuse_other_data
 from orchestrator.wanted_losses import Keeps, holding, plan_of
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
-from workers.stores import open_chunk_store
 
 POOLED = "pooled"
 """In place of a campaign's name: all whose designs have a law of sizes."""
@@ -235,7 +235,7 @@ def loss_store_keeping(
     prepared: Prepared, runs: list[CampaignRun], keeps: Keeps, moved: Mapping[str, Moved]
 ) -> LossStore:
     """The rows that hold what a learner keeps, for a look before its plans are made."""
-    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+    stores = {run.campaign_id: run.chunk_store() for run in runs}
     data = prepared.loaded.dataset
     accept = holding([keeps], moved)
     return LossStore(stores, prepared.fingerprints, n=data.n, n_test=data.n_test, accept=accept, moved=moved)
@@ -254,7 +254,7 @@ def loss_store(
     plans: of the campaigns whose losses every row has to hold, by id. moved: other versions of the training set.
     """
     plans, moved = plans or {}, moved or {}
-    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+    stores = {run.campaign_id: run.chunk_store() for run in runs}
     walking = {run.campaign_id: stores[run.campaign_id] for run in runs if run.parameters.get("design") == "walk"}
     manifests = {run.campaign_id: run.tags.get(MANIFEST_TAG, "") for run in runs if run.campaign_id in plans}
     n, n_test, accept = loaded.dataset.n, loaded.dataset.n_test, holding(plans.values(), moved)
@@ -270,7 +270,7 @@ def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Cam
 
     Raises JobError where it has none yet: no plan, or end rows or first draws that are still to be trained.
     """
-    chunks = open_chunk_store(run.chunks_address)
+    chunks = run.chunk_store()
     if PLAN_FILE not in chunks.names():
         raise _nothing_yet(run)
     facts, asked = PlanFacts.decode(chunks.get(PLAN_FILE)), int(run.tags.get(DRAWS_TAG, "0"))

@@ -11,7 +11,8 @@ from orchestrator.plan import RowId
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.results import loss_store_keeping
 from orchestrator.store.loss_store import LossStore
-from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.versions import going_on, moved_rows, refuse_other_data, stored_plan
 from orchestrator.wanted_losses import Keeps, plan_of
 

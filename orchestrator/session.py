@@ -28,12 +28,12 @@ from orchestrator.tracking.journal import Journal
 from orchestrator.tracking.lease import Lease
 from orchestrator.tracking.provenance import git_commit, versions
 from orchestrator.tracking.run_texts import Value
-from orchestrator.tracking.tracker import CampaignRun, JobRun, Tracker
+from orchestrator.tracking.runs import CampaignRun, JobRun
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.versions import KIND_TAG, VERSION_TAG, continued, moved_rows, pool_for, refuse_other_data, with_pool
 from workers.chunk_store import ChunkStore
 from workers.identity_file import Role, encode_identities, identities_name
 from workers.smoke import SmokeReport
-from workers.stores import open_chunk_store
 from workers.training import ChunkFacts
 
 FILES_WITHOUT_MANIFEST = 64
@@ -184,7 +184,7 @@ def _plan(
     workers: int,
 ) -> PlanFacts:
     """The plan that stands beside the chunks, decided and put there where there is none."""
-    chunks = open_chunk_store(run.chunks_address)
+    chunks = run.chunk_store()
     if PLAN_FILE in chunks.names():
         return PlanFacts.decode(chunks.get(PLAN_FILE))
     facts = _decided(prepared, planned, report(), workers)
@@ -201,7 +201,7 @@ def _plan(
 def _open(
     prepared: Prepared, planned: PlannedCampaign, run: CampaignRun, store: LossStore, facts: PlanFacts
 ) -> OpenCampaign:
-    chunks, loaded = open_chunk_store(run.chunks_address), prepared.loaded
+    chunks, loaded = run.chunk_store(), prepared.loaded
     design = continued(facts, facts.design_of(loaded.material), chunks, loaded) if facts.pool else planned.design
     campaign = Campaign(
         name=planned.name,

@@ -4,13 +4,12 @@ import time
 from dataclasses import dataclass, field
 
 from orchestrator.errors import JobError
-from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.progress import duration
 from orchestrator.results import DRAWS_TAG, RETRAINS_TAG
 from orchestrator.tracking.lease import last_holder, leader
-from orchestrator.tracking.tracker import CampaignRun, Tracker
-from workers.chunk_file import parse_name
-from workers.stores import open_chunk_store
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.tracking.tracker import Tracker
+from orchestrator.wanted_losses import plan_of
 
 STATES = {"RUNNING": "running", "FINISHED": "finished", "KILLED": "stopped", "FAILED": "ended by an error"}
 
@@ -27,7 +26,6 @@ class CampaignStatus:
     planned: int
     stored: int
     failed: int
-    chunks: int
     rate: float
     seconds_left: float | None = None
 
@@ -86,12 +84,9 @@ def job_status(tracker: Tracker) -> JobStatus:
 
 
 def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignStatus:
-    store = open_chunk_store(run.chunks_address)
-    names = store.names()
     metrics = tracker.latest_metrics(run.run_id)
-    ends = 0
-    if RETRAINS_TAG not in run.tags and PLAN_FILE in names:
-        ends = PlanFacts.decode(store.get(PLAN_FILE)).end_replicates + 1
+    plan = plan_of(run) if RETRAINS_TAG not in run.tags else None  # chunks are not listed: there may be 10^6
+    ends = 0 if plan is None else plan.end_replicates + 1
     state = STATES.get(run.status, run.status.lower())
     return CampaignStatus(
         name=run.name,
@@ -99,7 +94,6 @@ def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignSta
         planned=int(run.tags.get(RETRAINS_TAG) or run.tags.get(DRAWS_TAG, "0")) + ends,
         stored=int(metrics.get("retrains", 0.0)),
         failed=int(metrics.get("failures", 0.0)),
-        chunks=sum(parse_name(name) is not None for name in names),
         rate=metrics.get("retrains_per_second", 0.0),
         seconds_left=metrics.get("seconds_left"),
     )

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from orchestrator.preparation import Prepared, devices_of
-from orchestrator.tracking.tracker import JobRun, Tracker
+from orchestrator.tracking.runs import JobRun
+from orchestrator.tracking.tracker import Tracker
 from workers.device import limit_gpu
 from workers.learner_specs import TorchSpec
 from workers.learners import make_learner

@@ -26,11 +26,10 @@ from orchestrator.fingerprint import explain_difference, train_kind
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.store.moved_rows import Moved, moved_members, positions_in
-from orchestrator.tracking.tracker import CampaignRun, JobRun
+from orchestrator.tracking.runs import CampaignRun, JobRun
 from workers.chunk_store import ChunkStore
 from workers.errors import ChunkError
 from workers.identity_file import decode_identities, encode_identities, identities_name
-from workers.stores import open_chunk_store
 
 KIND_TAG = "apportion.train_kind"
 VERSION_TAG = "apportion.train"
@@ -86,6 +85,8 @@ def refuse_other_data(parent: JobRun, prepared: Prepared) -> None:
     difference = explain_difference(stored, now)
     if stored.differing(now) == ("train",):
         difference += ", or go on with the changed set: `versions: true` in data"
+    if stored.differing(now) == ("test",):
+        difference += ", or add test instances to it: apportion extend JOB --test FILE, from kept models (`keep: true`)"
     raise StoreRefused(difference)
 
 
@@ -97,7 +98,7 @@ def earlier_versions(prepared: Prepared, runs: Sequence[CampaignRun]) -> dict[st
     for run in runs:
         version = run.tags.get(VERSION_TAG, "")
         if version and version != prepared.fingerprints.train and version not in found:
-            found[version] = _identities(open_chunk_store(run.chunks_address), version)
+            found[version] = _identities(run.chunk_store(), version)
     return found
 
 
@@ -156,7 +157,7 @@ def _continued_by(prepared: Prepared, planned: PlannedCampaign, pool: Pool) -> C
 
 def stored_plan(prepared: Prepared, run: CampaignRun, facts: PlanFacts) -> Plan:
     """The plan of a campaign of whichever version. Raises ImpossibleDesign where it needs data that are gone."""
-    chunks, version = open_chunk_store(run.chunks_address), run.tags.get(VERSION_TAG, "")
+    chunks, version = run.chunk_store(), run.tags.get(VERSION_TAG, "")
     now = version in {"", prepared.fingerprints.train}
     identities = prepared.loaded.train_identities if now else _identities(chunks, version)
     design = _design_then(facts, facts.design_of(prepared.loaded.material), chunks, identities)
@@ -164,7 +165,7 @@ def stored_plan(prepared: Prepared, run: CampaignRun, facts: PlanFacts) -> Plan:
 
 
 def _pool(prepared: Prepared, planned: PlannedCampaign, run: CampaignRun, then: ByteArray) -> Pool | None:
-    chunks = open_chunk_store(run.chunks_address)
+    chunks = run.chunk_store()
     if PLAN_FILE not in chunks.names():
         return None
     facts = PlanFacts.decode(chunks.get(PLAN_FILE))

@@ -9,10 +9,9 @@ from typing import Protocol
 from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.store.chunk_files import Accept
 from orchestrator.store.moved_rows import Moved
-from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.tracking.runs import CampaignRun
 from workers.chunk_types import ChunkHeader
 from workers.errors import StoreError
-from workers.stores import open_chunk_store
 
 
 class Keeps(Protocol):
@@ -49,7 +48,7 @@ def holding(plans: Collection[Keeps], moved: Mapping[str, Moved]) -> Accept:
 
 def plan_of(run: CampaignRun) -> PlanFacts | None:
     """The plan that a campaign's run keeps, None where it has none yet."""
-    chunks = open_chunk_store(run.chunks_address)
+    chunks = run.chunk_store()
     try:
         return PlanFacts.decode(chunks.get(PLAN_FILE))
     except StoreError:

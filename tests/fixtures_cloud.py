@@ -3,7 +3,6 @@
 import os
 import pwd
 import random
-import secrets
 import shutil
 import signal
 import socket
@@ -19,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from fixtures_server import MlflowServer
+from fixtures_server import MlflowServer, with_accounts
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 USER, PASSWORD = "owner", "s3cret-of-the-server"
@@ -296,25 +295,14 @@ def make_cloud(folder: Path, faults: Faults) -> Iterator[Cloud]:
 
 
 def _server(folder: Path, postgres: Postgres, proxy: FaultyProxy) -> MlflowServer:
-    folder.mkdir(parents=True)
-    settings = {
-        "default_permission": "READ",
-        "database_uri": f"sqlite:///{folder}/accounts.db",
-        "admin_username": USER,
-        "admin_password": PASSWORD,
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
-    }
-    lines = "\n".join(["[mlflow]", *(f"{name} = {value}" for name, value in settings.items())])
-    (folder / "accounts.ini").write_text(lines + "\n", encoding="utf-8")
+    options, known = with_accounts(folder, USER, PASSWORD)
     return MlflowServer(
         folder,
-        "--app-name",
-        "basic-auth",
+        *options,
         backend=postgres.address,
         artifacts=f"s3://{BUCKET}/jobs",
-        MLFLOW_AUTH_CONFIG_PATH=str(folder / "accounts.ini"),
-        MLFLOW_FLASK_SERVER_SECRET_KEY=secrets.token_hex(16),
         MLFLOW_S3_ENDPOINT_URL=proxy.address,
+        **known,
         **KEYS,
     )
 

@@ -1,6 +1,7 @@
 """A real `mlflow server` on a loopback port: SQLite below, artifacts through its proxy. One a session, or one's own."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -76,6 +77,22 @@ class MlflowServer:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
+
+
+def with_accounts(folder: Path, user: str, password: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """More words and environment of a server that asks who one is, and lets one account write."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "default_permission": "READ",
+        "database_uri": f"sqlite:///{folder}/accounts.db",
+        "admin_username": user,
+        "admin_password": password,
+        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
+    }
+    lines = "\n".join(["[mlflow]", *(f"{name} = {value}" for name, value in settings.items())])
+    (folder / "accounts.ini").write_text(lines + "\n", encoding="utf-8")
+    known = {"MLFLOW_AUTH_CONFIG_PATH": str(folder / "accounts.ini")}
+    return ("--app-name", "basic-auth"), known | {"MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(16)}
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@
     |-- LearnerError       a learner that cannot serve the data or the job (shape, loss not offered, determinism)
     |-- DeviceError        a device asked for is not there
     |-- StoreError         the chunk store cannot be reached or written
+    |   `-- StoreAway      it does not answer now: the same may go through later
     `-- ChunkError         a chunk file that is corrupt, foreign or of a newer format
 
 Failures of retrains are no errors: they are answers (`workers.outcomes.Failure`) and become failure rows.
@@ -29,6 +30,10 @@ class DeviceError(WorkerError):
 
 class StoreError(WorkerError):
     """The chunk store cannot be reached or written."""
+
+
+class StoreAway(StoreError):
+    """The chunk store does not answer; what was asked may go through later."""
 
 
 class ChunkError(WorkerError):

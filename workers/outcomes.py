@@ -84,11 +84,12 @@ class SideTask(ChunkTask):
     """Retrains whose kept models are asked for losses on another test set, or for other losses.
 
     models: the file of kept models beside their chunk, "" where all of them failed. failures: [rows] why a retrain
-    failed, None where it did not.
+    failed, None where it did not. trained_on: the version of the training set they were trained on, "" = the job's.
     """
 
     models: str
     failures: tuple[str | None, ...]
+    trained_on: str = ""
 
     def part(self, rows: list[int], *, attempt: int) -> "SideTask":
         """The task of some of the rows, under the same chunk number."""

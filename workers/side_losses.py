@@ -67,7 +67,9 @@ def _fill(
     train: dict[str, Float32Array],
 ) -> None:
     """Losses of the rows that did not fail, K at a time."""
-    foreign = [part for part in kept.fingerprints.differing(work.facts.fingerprints) if part != "test"]
+    own = work.facts.fingerprints
+    wanted_prints = replace(own, test=kept.fingerprints.test, train=task.trained_on or own.train)
+    foreign = kept.fingerprints.differing(wanted_prints)
     if foreign:
         raise ChunkError(f"{task.models}: models of another {', '.join(foreign)}")
     places = {row: place for place, row in enumerate(zip(kept.keys, kept.replicates.tolist(), strict=True))}
@@ -83,8 +85,8 @@ def _fill(
         found = _checked(work, keeper.losses_of(kept.rows([places[row] for row in wanted])), len(chosen))
         for name, values in found.test.items():
             losses[name][chosen] = values
-        for name, own in train.items():
-            own[chosen] = (found.train or {})[name]
+        for name, values in train.items():
+            values[chosen] = (found.train or {})[name]
 
 
 def _checked(work: Work, losses: Losses, rows: int) -> Losses:

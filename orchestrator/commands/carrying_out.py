@@ -18,6 +18,7 @@ from orchestrator.progress import Screen
 from orchestrator.remarks import Remarks
 from orchestrator.results import open_tracker
 from orchestrator.signals import StopRequest, stop_on_signals
+from orchestrator.tracking.patience import Patience
 
 
 @contextmanager
@@ -51,5 +52,6 @@ def _carry_out(path: Path, start: Literal["fresh or stopped", "stopped"], cluste
         click.echo(sentence)
     ended = time.monotonic()
     screen.say(phases.words(ended))
-    for line in closing_words(result, open_tracker(job), ended - phases.began):
+    tracker = Patience(screen.say)(lambda: open_tracker(job))
+    for line in closing_words(result, tracker, ended - phases.began):
         click.echo(line)

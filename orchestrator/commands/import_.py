@@ -13,6 +13,7 @@ from orchestrator.progress import Screen
 from orchestrator.session import open_session
 from orchestrator.together_choice import ChoiceOfTogether
 from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.patience import Patience
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import counted
 from workers.smoke import SmokeReport
@@ -47,7 +48,7 @@ def command(job: Path, members: Path, losses: Path) -> None:
         return smoke(prepared, together=None if chosen is None else chosen.together)
 
     report()  # a learner that cheats is refused before anything is made
-    tracker = Tracker.open(loaded.store, loaded.folder, loaded.name, say=screen.say)
+    tracker = Tracker.open(loaded.store, loaded.folder, loaded.name, say=screen.say, patience=Patience(screen.say))
     assert tracker is not None, "it is made where it is not there"
     with open_session(prepared, tracker, choice, report, workers_that_fit(loaded), screen.say) as session:
         done = import_rows(session, subsets, found, members_file=members, losses_file=losses)

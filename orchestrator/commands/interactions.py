@@ -7,11 +7,10 @@ import pandas as pd
 
 from estimators.interactions.indices import INTERACTIONS
 from estimators.interactions.pair_values import PairValues
+from orchestrator.commands.table_options import show_or_write, table_options
 from orchestrator.errors import JobError
-from orchestrator.export import safe_cell
 from orchestrator.jobs.job_file import load_job
 from orchestrator.pair_interactions import Pair, interactions
-from orchestrator.replaced_file import replaced_file
 from orchestrator.results import JobResult, open_result
 
 
@@ -20,10 +19,7 @@ from orchestrator.results import JobResult, open_result
 @click.option("--value", default="banzhaf_interaction", show_default=True, help=f"One of {', '.join(INTERACTIONS)}.")
 @click.option("--pairs", help="Pairs of training instances by position: 3:17,20:41; default: the strongest of all.")
 @click.option("--strongest", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many pairs.")
-@click.option("--loss", help="A loss kept; default: the first.")
-@click.option("--of", help='A function of the losses kept, such as "clip(cross_entropy, 0.5)".')
-@click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="A CSV file to write; default: show the table.")
+@table_options
 def command(
     *,
     job: Path,
@@ -46,15 +42,9 @@ def command(
     found = interactions(result, value, pairs=named, strongest=strongest, loss=loss, of=of, campaign=campaign)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
-    table = _table(found, result)
-    if output is None:
-        click.echo(f"{found.value} on {found.loss}, {len(table):,} pairs, {found.retrains:,} retrains")
-        click.echo(table.to_string(index=False, float_format=lambda number: f"{number:.4g}"))
-        click.echo(f"\nNext: apportion explain {job} --train {int(found.pairs[0, 0])}")
-        return
-    with replaced_file(output) as stream:
-        stream.write(table.to_csv(index=False, lineterminator="\n").encode("utf-8", "replace"))
-    click.echo(f"wrote {output}\n\nNext: apportion explain {job} --train {int(found.pairs[0, 0])}")
+    heading = f"{found.value} on {found.loss}, {len(found.pairs):,} pairs, {found.retrains:,} retrains"
+    show_or_write(_table(found, result), heading, output)
+    click.echo(f"\nNext: apportion explain {job} --train {int(found.pairs[0, 0])}")
 
 
 def _pairs(text: str) -> tuple[Pair, ...]:
@@ -72,5 +62,5 @@ def _table(found: PairValues, result: JobResult) -> pd.DataFrame:
     for column in ("first", "second"):
         places = table[column].tolist()
         if any(names[place] != str(place) for place in places):
-            table[f"{column}_name"] = [safe_cell(names[place]) for place in places]
+            table[f"{column}_name"] = [names[place] for place in places]
     return table

@@ -1,5 +1,6 @@
 """`apportion query`: one SELECT over the store."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import click
 
 from orchestrator.errors import JobError
 from orchestrator.jobs.job_file import load_job
-from orchestrator.query.engine import Limits, answer
+from orchestrator.query.engine import Limits, answer, too_slow
 from orchestrator.query.output import WRITERS
 from orchestrator.query.views import views_of
 from orchestrator.replaced_file import replaced_file
@@ -27,7 +28,8 @@ campaigns  campaign, name, in_job, state, design, parameters, seed, draws, toget
 chunks     campaign, file, rows, failed, seconds, bytes, numeric_class, together, losses
 train      train_index, identity, name, label, known_label_error, and your own columns
 test       test_index, identity, name, label, and your own columns
-influence  value, campaign, loss, train_index, test_index (null: the data value), influence, standard_error
+influence  value, campaign, loss, train_index, test_index (null: the data value), influence, standard_error,
+           rows (of which it was computed: apportion verify --values FILE tells when an answer is stale)
 
 On `retrains`, loss_at(5) is the first loss on test instance 5, loss_zero_one[6] another loss on it (lists count
 from 1), and has(17) whether training instance 17 is in the subset.
@@ -55,7 +57,7 @@ def command(
     """Parse, ask, write."""
     chosen = _format(file_format, output)
     stored = open_stored(load_job(job))
-    limits = Limits(memory=int(memory * 10**9), seconds=seconds)
+    limits = Limits(memory=int(memory * 10**9), seconds=seconds, abandon=lambda: _abandon(Limits(seconds=seconds)))
     with answer(statement, views_of(stored, _say), limits) as reader:
         if output is None:
             WRITERS[chosen](reader, sys.stdout.buffer)
@@ -78,6 +80,13 @@ def _format(given: str | None, output: Path | None) -> str:
         mend = did_you_mean(ending, WRITERS) or f"use --format {'|'.join(WRITERS)}"
         raise JobError(f"the ending {output.suffix!r} names no format", where=str(output), mend=mend)
     return ending
+
+
+def _abandon(limits: Limits) -> None:
+    """End the process: one call inside the question neither ends nor lets itself be interrupted."""
+    click.echo(f"error: {too_slow(limits)}", err=True)
+    sys.stderr.flush()
+    os._exit(JobError.exit_code)
 
 
 def _say(text: str) -> None:

@@ -8,11 +8,12 @@ from estimators.evaluation.order_certainty import order_certain
 from estimators.influence import Influence, InstanceValues
 from estimators.transforms import OVER
 from orchestrator import comparing
-from orchestrator.export import export_influence, export_instance_values
+from orchestrator.commands.table_options import for_terminal
+from orchestrator.export import export_influence, export_instance_values, format_of
 from orchestrator.extension.reading import open_on_test_set
 from orchestrator.influences.placed import PlacedInfluences
 from orchestrator.jobs.job_file import load_job
-from orchestrator.keeping.staleness import rows_used
+from orchestrator.keeping.staleness import rows_of_value
 from orchestrator.results import JobResult, open_result
 
 
@@ -51,6 +52,8 @@ def command(
     Example: apportion values job.yaml --value banzhaf --format parquet -o banzhaf.parquet
     """
     loaded = load_job(job)
+    if output is not None:
+        format_of(output, file_format)  # said before anything is computed
     result = open_result(loaded) if test_set is None else open_on_test_set(loaded, test_set)
     if compare_transforms:
         _compare(result, value, of, campaign)
@@ -62,12 +65,11 @@ def command(
     if output is None:
         _show(found, result)
         return
-    chosen = file_format or output.suffix.lstrip(".")
-    rows = rows_used(result.campaign_for(value, campaign))
+    rows = rows_of_value(result, value, campaign)
     if isinstance(found, Influence) and not per_instance:
-        export_influence(found, output, file_format=chosen, rows=rows)
+        export_influence(found, output, file_format=file_format, rows=rows)
     else:
-        export_instance_values(_per_instance(found), output, file_format=chosen, rows=rows)
+        export_instance_values(_per_instance(found), output, file_format=file_format, rows=rows)
     click.echo(f"wrote {output}\n\nNext: apportion report {job}")
 
 
@@ -91,7 +93,7 @@ def _show(found: Influence | InstanceValues, result: JobResult) -> None:
     data = _per_instance(found)
     frame = data.to_pandas().assign(certain=data.certain())
     frame.insert(1, "name", list(result.train_names))
-    ordered = frame.sort_values("data_value", ascending=False)
+    ordered = for_terminal(frame.sort_values("data_value", ascending=False))
     click.echo(f"{data.value} on {data.loss}, {len(frame):,} training instances, {data.retrains:,} retrains")
     click.echo(ordered.head(10).to_string(index=False))
     click.echo("...")

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import click
 
+from orchestrator.extension.reading import open_on_test_set
+from orchestrator.extension.test_sets import read_test_sets
+from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from orchestrator.keeping.staleness import freshness
-from orchestrator.keeping.verification import BadFile, bad_files, repair
+from orchestrator.keeping.verification import BadFile, bad_files, is_side_file, repair
 from orchestrator.progress import Screen
-from orchestrator.results import StoredJob, open_result, stored_job
+from orchestrator.results import JobResult, StoredJob, open_result, open_tracker, stored_job
 from orchestrator.wording import counted, shown
 
 
@@ -48,11 +51,19 @@ def command(ctx: click.Context, *, job: Path, mend: bool, values: tuple[Path, ..
 
 
 def _values(job: Path, files: tuple[Path, ...]) -> None:
-    result = open_result(load_job(job))
+    results = _results(load_job(job))
     words = {"current": "of the rows that the store has now", "stale": "stale: the store's rows are others now"}
     for path in files:
-        click.echo(f"{path}: {words.get(freshness(result, path), 'says nothing of its rows')}")
+        click.echo(f"{path}: {words.get(freshness(results, path), 'says nothing of its rows')}")
     click.echo(f"\nNext: apportion values {job} --value VALUE -o FILE writes a stale file again")
+
+
+def _results(job: Job) -> list[JobResult]:
+    """On the job's own tests, and on each test set that it was extended by."""
+    tracker = open_tracker(job)
+    parent = tracker.find_job_run()
+    more = {} if parent is None else read_test_sets(tracker, parent.run_id)
+    return [open_result(job), *(open_on_test_set(job, name) for name in more)]
 
 
 def _repair(stored: StoredJob, bad: list[BadFile], job: Path) -> None:
@@ -60,4 +71,6 @@ def _repair(stored: StoredJob, bad: list[BadFile], job: Path) -> None:
         places = repair(stored, bad)
     for place in places:
         click.echo(f"set aside: {place}")
+    if any(is_side_file(each.name) for each in bad):
+        click.echo(f"apportion extend {job}, as it was typed before, makes losses on added test sets again")
     click.echo(f"\nNext: apportion resume {job}, which trains exactly what is gone")

@@ -20,10 +20,11 @@ from orchestrator.placement import device_of, start_workers
 from orchestrator.plan import PLAN_FILE
 from orchestrator.preparation import Prepared, prepare
 from orchestrator.progress import ProgressLine, Screen
-from orchestrator.results import JobResult, loss_store, no_results, open_tracker, read_campaign, refuse_other
+from orchestrator.results import JobResult, loss_store, no_results, open_tracker, read_campaign
 from orchestrator.signals import StopRequest
 from orchestrator.store.loss_store import LossStore
-from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.versions import moved_rows, refuse_other_data
 from workers.chunk_store import ChunkStore
 from workers.chunk_work import ChunkFacts
 from workers.errors import LearnerError
@@ -32,7 +33,6 @@ from workers.learner_specs import FunctionSpec, LossName
 from workers.losses import kept_losses
 from workers.outcomes import ChunkTask, Failure, Receipt, SideTask
 from workers.setup import CampaignPlace, WorkerSetup
-from workers.stores import open_chunk_store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}", re.ASCII)
 
@@ -66,18 +66,19 @@ def extend(
         parent = tracker.find_job_run()
         if parent is None or parent.fingerprints is None:
             raise no_results(job)
-        refuse_other(parent.fingerprints, prepared.fingerprints)
+        refuse_other_data(parent, prepared)
         runs = tracker.campaign_runs()
-        store = loss_store(prepared.loaded, parent.fingerprints, runs)
+        moved = moved_rows(prepared, runs)
+        store = loss_store(prepared.loaded, prepared.fingerprints, runs, moved=moved)
         store.refresh()
         asked = {campaign.id for campaign in prepared.campaigns if campaign.design.name != "walk"}
         campaigns = [read_campaign(prepared.loaded, store, run) for run in runs if run.campaign_id in asked]
         if not campaigns:
             raise JobError("no campaign of this job has models", mend="add a campaign that retrains on subsets")
         extension = _extension(prepared, test, losses, name, kept=campaigns[0].losses)
-        side = side_store(runs, parent.fingerprints, extension.test_set, n=prepared.loaded.dataset.n)
+        side = side_store(runs, prepared, extension.test_set, moved)
         side.refresh()
-        stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
+        stores = {run.campaign_id: run.chunk_store() for run in runs}
         tasks = side_tasks([each.plan for each in campaigns], store, side, stores)
         if tasks:
             _carry_out(extension, tasks, runs, stores, side, screen, stopping or StopRequest())

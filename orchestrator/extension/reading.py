@@ -9,9 +9,11 @@ from orchestrator.errors import JobError
 from orchestrator.extension.test_sets import TestSet, read_test_sets, side_store, test_set_named
 from orchestrator.jobs.job import Job
 from orchestrator.preparation import Prepared, prepare
-from orchestrator.results import JobResult, no_results, open_tracker, read_campaign, refuse_other
+from orchestrator.results import JobResult, no_results, open_tracker, read_campaign
 from orchestrator.store.loss_store import LossStore
-from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.tracking.tracker import Tracker
+from orchestrator.versions import moved_rows, refuse_other_data
 
 
 def open_on_test_set(job: Job, name: str) -> JobResult:
@@ -24,7 +26,7 @@ def open_on_test_set(job: Job, name: str) -> JobResult:
     if parent is None or parent.fingerprints is None:
         raise no_results(job)
     prepared = prepare(job, _quiet)
-    refuse_other(parent.fingerprints, prepared.fingerprints)
+    refuse_other_data(parent, prepared)
     test_set = test_set_named(read_test_sets(tracker, parent.run_id), name)
     return on_test_set(prepared, tracker, test_set, loaded=prepared.loaded)
 
@@ -32,7 +34,7 @@ def open_on_test_set(job: Job, name: str) -> JobResult:
 def on_test_set(prepared: Prepared, tracker: Tracker, test_set: TestSet, *, loaded: LoadedData) -> JobResult:
     """The results of a prepared job on a test set. loaded: the data with that test set, where they are at hand."""
     runs = tracker.campaign_runs()
-    side = side_store(runs, prepared.fingerprints, test_set, n=loaded.dataset.n)
+    side = side_store(runs, prepared, test_set, moved_rows(prepared, runs))
     side.refresh()
     ids = {each.id for each in prepared.campaigns if each.design.name != "walk"}
     campaigns = [_campaign(prepared, run, side, test_set) for run in runs if run.campaign_id in ids]

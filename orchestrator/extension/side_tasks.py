@@ -53,7 +53,8 @@ def side_tasks(
         if not kept and None in rows.failures:
             absent += rows.failures.count(None)
             continue
-        made.append(_task(file, name.chunk, rows, kept, together=together, learner_seed=seed))
+        trained_on = store.keys(file).header.fingerprints.train if store.chunks.has_other_versions else ""
+        made.append(_task(file, name.chunk, rows, kept, together=together, learner_seed=seed, trained_on=trained_on))
     if absent:
         total = sum(len(rows.ids) for rows in wanted.values())
         raise StoreRefused(f"{absent:,} of {total:,} retrains were stored without their models", mend=MEND)
@@ -83,7 +84,9 @@ def _models(chunks: ChunkStore) -> dict[tuple[int, str], str]:
     return {key: name for key, name in sorted(named, key=lambda pair: pair[1], reverse=True) if key is not None}
 
 
-def _task(file: FileId, chunk: int, rows: _FileRows, models: str, *, together: int, learner_seed: int) -> SideTask:
+def _task(
+    file: FileId, chunk: int, rows: _FileRows, models: str, *, together: int, learner_seed: int, trained_on: str
+) -> SideTask:
     keys = [row.key for row in rows.ids]
     replicates = np.array([row.replicate for row in rows.ids], dtype=np.int64)
     return SideTask(
@@ -96,4 +99,5 @@ def _task(file: FileId, chunk: int, rows: _FileRows, models: str, *, together: i
         together=together,
         models=models,
         failures=tuple(rows.failures),
+        trained_on=trained_on,
     )

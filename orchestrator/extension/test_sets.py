@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
 from orchestrator.errors import JobError
+from orchestrator.preparation import Prepared
 from orchestrator.store.chunk_files import Accept
 from orchestrator.store.loss_store import LossStore
-from orchestrator.tracking.tracker import CampaignRun, Tracker
+from orchestrator.store.moved_rows import Moved
+from orchestrator.tracking.runs import CampaignRun
+from orchestrator.tracking.tracker import Tracker
 from orchestrator.wording import did_you_mean, listed, shown
-from workers.chunk_types import ChunkHeader, Fingerprints
-from workers.stores import open_chunk_store
+from workers.chunk_types import ChunkHeader
 
 FILE = "test-sets.json"
 
@@ -57,15 +59,23 @@ def test_set_named(known: Mapping[str, TestSet], name: str) -> TestSet:
     )
 
 
-def side_store(runs: list[CampaignRun], fingerprints: Fingerprints, test_set: TestSet, *, n: int) -> LossStore:
-    """The rows of a test set: side files of its version that hold its losses."""
-    prints = replace(fingerprints, test=test_set.version)
-    stores = {run.campaign_id: open_chunk_store(run.chunks_address) for run in runs}
-    return LossStore(stores, prints, n=n, n_test=test_set.n_test, kind="side", accept=_holding(test_set))
+def side_store(runs: list[CampaignRun], prepared: Prepared, test_set: TestSet, moved: Mapping[str, Moved]) -> LossStore:
+    """The rows of a test set: side files of its version that hold its losses.
+
+    moved: other versions of the training set. Losses on training instances are those of the version now.
+    """
+    n, prints = prepared.loaded.dataset.n, replace(prepared.fingerprints, test=test_set.version)
+    stores = {run.campaign_id: run.chunk_store() for run in runs}
+    return LossStore(
+        stores, prints, n=n, n_test=test_set.n_test, kind="side", accept=_holding(test_set, moved), moved=moved
+    )
 
 
-def _holding(test_set: TestSet) -> Accept:
+def _holding(test_set: TestSet, moved: Mapping[str, Moved]) -> Accept:
     def accept(header: ChunkHeader) -> bool:
+        then = moved.get(header.fingerprints.train)
+        if test_set.train_losses and then is not None and not then.has_all:
+            return False
         enough = set(test_set.losses) <= {*header.losses}
         enough = enough and (not test_set.train_losses or set(test_set.losses) <= {*header.train_losses})
         return header.fingerprints.test == test_set.version and enough

@@ -4,7 +4,8 @@ import hashlib
 import json
 from dataclasses import asdict
 
-from orchestrator.tracking.tracker import JobRun, Tracker
+from orchestrator.tracking.runs import JobRun
+from orchestrator.tracking.tracker import Tracker
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Fingerprints
 from workers.gradient_specs import GradientSpec
@@ -28,4 +29,4 @@ def run_identity(recorded: str, fingerprints: Fingerprints) -> str:
 
 def gradient_store(tracker: Tracker, parent: JobRun) -> ChunkStore:
     """Where blocks stand: beside the files of the job's run."""
-    return open_chunk_store(tracker.files_address(parent.run_id))
+    return open_chunk_store(tracker.files_address(parent.run_id), persist=tracker.patience)

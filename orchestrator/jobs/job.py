@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -118,6 +119,12 @@ class TruncateSpec(_Section):
     loss: str | None = None
 
 
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("holds characters that cannot be printed: write letters, digits, signs and spaces")
+    return name
+
+
 class CampaignSpec(_Section):
     """One design to carry out, with the parameters that it takes; `apportion methods` lists them.
 
@@ -125,7 +132,7 @@ class CampaignSpec(_Section):
     """
 
     design: str
-    name: str | None = None
+    name: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] | None = None
     retrains: Annotated[int, Field(ge=1)] | UntilBudget | None = None
     size: _Size | tuple[_Size, ...] | None = None
     fraction: _Share | tuple[_Share, ...] | None = None

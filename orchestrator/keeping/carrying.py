@@ -16,13 +16,12 @@ from orchestrator.jobs.job_text import replayable
 from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.results import DRAWS_TAG, RETRAINS_TAG, StoredJob
 from orchestrator.store.manifest import MANIFEST_TAG, is_manifest
-from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.tracking.runs import CampaignRun
 from workers.chunk_file import decode_keys
 from workers.chunk_name import parsed_of_any_kind
 from workers.chunk_store import ChunkStore
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
-from workers.stores import open_chunk_store
 from workers.stores.folder import FolderStore
 from workers.stores.store_names import checked_name
 
@@ -107,8 +106,7 @@ def exported_source(folder: Path) -> Source:
 def job_source(stored: StoredJob) -> Source:
     """Another job's store as a source."""
     campaigns = tuple(
-        SourceCampaign(run.campaign_id, run.name, *_counts(run), open_chunk_store(run.chunks_address))
-        for run in stored.runs
+        SourceCampaign(run.campaign_id, run.name, *_counts(run), run.chunk_store()) for run in stored.runs
     )
     return Source(stored.tracker.place.shown, stored.store.fingerprints, campaigns)
 
@@ -132,7 +130,7 @@ def merge(stored: StoredJob, source: Source, say: Callable[[str], None]) -> int:
     for campaign in source.campaigns:
         files = _checked_files(campaign, stored)
         run = known.get(campaign.id) or _new_run(stored, campaign, files)
-        chunks = open_chunk_store(run.chunks_address)
+        chunks = run.chunk_store()
         there = set(chunks.names())
         if run.tags.get(MANIFEST_TAG):
             stored.tracker.set_tags(run.run_id, {MANIFEST_TAG: ""})

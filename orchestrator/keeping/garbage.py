@@ -23,7 +23,7 @@ from orchestrator.store.compaction import rows_that_count
 from orchestrator.store.manifest import MANIFEST_TAG, is_manifest
 from orchestrator.store.row_names import FileId
 from orchestrator.tracking.artifacts import CHUNKS, LocalArtifacts
-from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.tracking.runs import CampaignRun
 from orchestrator.versions import stored_plan
 from workers.chunk_name import parse_name
 from workers.chunk_store import ChunkStore, Tidying

@@ -1,6 +1,8 @@
 """Every file of a store read whole and checked; what is bad is set aside, never deleted.
 
 After a repair nothing names the files that were set aside, so that `resume` trains exactly the rows that they held.
+Models cannot be had without a retrain, so the chunk of a bad file of models goes with it. Losses on added test sets
+(side files) are made again by `extend`.
 """
 
 import json
@@ -12,13 +14,13 @@ from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.results import StoredJob
 from orchestrator.store.manifest import MANIFEST_TAG, decode_manifest, is_manifest
 from orchestrator.store.row_names import FileId
-from orchestrator.tracking.tracker import CampaignRun
+from orchestrator.tracking.runs import CampaignRun
 from workers.chunk_file import decode_keys
-from workers.chunk_name import HASH_DIGITS, RETRAINS, content_hash, parsed_of_any_kind
+from workers.chunk_name import HASH_DIGITS, RETRAINS, content_hash, parse_name, parsed_of_any_kind
 from workers.chunk_store import ChunkStore, Tidying
 from workers.errors import ChunkError
 from workers.identity_file import decode_identities, encode_identities, identities_name
-from workers.model_file import models_of_chunk
+from workers.model_file import beside, models_of_chunk
 
 GONE = "gone: the campaign's manifest names it"
 
@@ -65,12 +67,27 @@ def repair(stored: StoredJob, bad: list[BadFile]) -> list[str]:
             continue
         if not isinstance(store, Tidying):
             raise StoreRefused(f"files cannot be moved in {store.address}", mend=f"move {each.name} away by hand")
-        places.append(store.set_aside(each.name))
+        places += [store.set_aside(name) for name in (each.name, *_chunks_of_models(store, each.name))]
         _write_identities(stored, store, each.name)
     for run in {each.campaign.run_id: each.campaign for each in bad}.values():
         if run.tags.get(MANIFEST_TAG):
             stored.tracker.set_tags(run.run_id, {MANIFEST_TAG: ""})
     return places
+
+
+def is_side_file(name: str) -> bool:
+    """Whether a file holds losses on a test set that was added."""
+    named = parsed_of_any_kind(name)
+    return named is not None and named.kind == "side"
+
+
+def _chunks_of_models(store: ChunkStore, name: str) -> list[str]:
+    """The chunks whose models stand in a file; none for a file of another kind."""
+    key = models_of_chunk(name)
+    if key is None:
+        return []
+    parsed = ((other, parse_name(other)) for other in store.names())
+    return [other for other, chunk in parsed if chunk is not None and beside(chunk) == key]
 
 
 def _trouble(stored: StoredJob, run: CampaignRun, store: ChunkStore, name: str) -> str:

@@ -1,6 +1,5 @@
 """Carries out one SELECT over registered Arrow data: nothing else is reached, memory and time are bounded."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ import duckdb
 import pyarrow as pa
 
 from orchestrator.errors import JobError
+from orchestrator.query.bounds import bounded_memory, bounded_time
 from orchestrator.wording import shown, size
 
 ROWS_A_BATCH = 2**16
+_NO_MEMORY = ("Out of Memory", "MemoryError", "malloc of size", "bad_alloc", "Unable to allocate")
 _MACROS = (
     "create macro loss_at(test) as losses[test + 1]",
     # `members` packs bits in little order, DuckDB counts the bits of a byte from its high end
@@ -30,11 +31,15 @@ _SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one question: bytes of memory beside the store's own mapped files, seconds, threads."""
+    """Of one question: bytes of memory beside the store's own mapped files, seconds, threads.
+
+    abandon: called where it does not end in time though it was interrupted; it should end the process.
+    """
 
     memory: int = 2**30
     seconds: float = 60.0
     threads: int = 2
+    abandon: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -47,7 +52,6 @@ def answer(statement: str, views: Mapping[str, Callable[[], Any]], limits: Limit
     config = {"memory_limit": f"{limits.memory // 2**20}MiB", "threads": str(limits.threads)}
     with duckdb.connect(config=config) as connection:
         _refuse_other_than_one_select(connection, statement)
-        timer = threading.Timer(limits.seconds, connection.interrupt)
         try:
             for name, make in views.items():
                 if name in statement.casefold():
@@ -56,14 +60,14 @@ def answer(statement: str, views: Mapping[str, Callable[[], Any]], limits: Limit
                 connection.execute(macro)
             for setting in _SETTINGS:
                 connection.execute(setting)
-            timer.start()
-            yield _Reader(connection, statement).reader
-        except duckdb.Error as error:
+            with (
+                bounded_memory(limits.memory),
+                bounded_time(limits.seconds, connection.interrupt, limits.abandon),
+            ):
+                yield _Reader(connection, statement).reader
+        except (duckdb.Error, pa.ArrowException, MemoryError) as error:
+            # what DuckDB says while its rows are read comes through Arrow
             raise _in_our_words(error, limits, views) from error
-        except pa.ArrowException as error:  # what DuckDB says while its rows are read comes through Arrow
-            raise _in_our_words(error, limits, views) from error
-        finally:
-            timer.cancel()
 
 
 class _Reader:
@@ -88,12 +92,17 @@ def _refuse_other_than_one_select(connection: duckdb.DuckDBPyConnection, stateme
         )
 
 
+def too_slow(limits: Limits) -> JobError:
+    """The error of a question that takes too long."""
+    mend = "ask for less (a condition on test_index or key), or give it longer: --seconds 600"
+    return JobError(f"not answered within {limits.seconds:g} s", where="query", mend=mend)
+
+
 def _in_our_words(error: Exception, limits: Limits, views: Mapping[str, object]) -> JobError:
     text = _first_lines(error)
     if isinstance(error, duckdb.InterruptException) or "INTERRUPT" in text.upper():
-        mend = "ask for less (a condition on test_index or key), or give it longer: --seconds 600"
-        return JobError(f"not answered within {limits.seconds:g} s", where="query", mend=mend)
-    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+        return too_slow(limits)
+    if isinstance(error, (duckdb.OutOfMemoryException, MemoryError)) or any(sign in text for sign in _NO_MEMORY):
         mend = "ask for less, or allow more: --memory 4 (in GB)"
         return JobError(f"needs more than {size(limits.memory)} of memory", where="query", mend=mend)
     if isinstance(error, duckdb.PermissionException) or "Permission Error" in text:

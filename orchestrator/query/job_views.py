@@ -14,10 +14,10 @@ from estimators.influence import Influence, InstanceValues
 from orchestrator.campaign import Campaign
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import ApportionError
+from orchestrator.keeping.staleness import rows_used
 from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.query.lazy_dataset import ROWS_A_BATCH, LazyTable, Piece, Say
 from orchestrator.results import DRAWS_TAG, StoredJob, read_campaign
-from workers.stores import open_chunk_store
 
 INFLUENCE = pa.schema(
     [
@@ -28,6 +28,7 @@ INFLUENCE = pa.schema(
         ("test_index", pa.int32()),
         ("influence", pa.float64()),
         ("standard_error", pa.float64()),
+        ("rows", pa.string()),
     ]
 )
 
@@ -36,7 +37,7 @@ def campaigns_table(stored: StoredJob) -> pa.Table:
     """One row a campaign of the store, also of one that the job file no longer names."""
     rows = []
     for run in stored.runs:
-        chunks = open_chunk_store(run.chunks_address)
+        chunks = run.chunk_store()
         facts = PlanFacts.decode(chunks.get(PLAN_FILE)) if PLAN_FILE in chunks.names() else None
         written = stored.store.trained_by(run.campaign_id)
         rows.append(
@@ -122,7 +123,8 @@ def test_table(loaded: LoadedData) -> pa.Table:
 def influence_table(stored: StoredJob, say: Say) -> LazyTable:
     """One row a value, campaign, loss and pair; a value is computed when a question first needs it.
 
-    A value that is one number an instance, and each data value, has no test_index.
+    A value that is one number an instance, and each data value, has no test_index. rows: a hash of the rows that it
+    was computed from, by which an answer that was kept is known to be stale.
     """
     return LazyTable("influence", INFLUENCE, partial(_influence_pieces, stored, say), say)
 
@@ -146,15 +148,15 @@ def _influence_pieces(stored: StoredJob, say: Say) -> Sequence[Piece]:
 
 def _influence_batches(campaign: Campaign, value: str, loss: str) -> Iterator[pa.RecordBatch]:
     found = _computed(campaign, value, loss)
-    data = found.data_values() if isinstance(found, Influence) else found
-    yield _batch(data, campaign.name, data.train_index, None, data.values, data.standard_errors)
+    data, texts = found.data_values() if isinstance(found, Influence) else found, (campaign.name, _rows_of(campaign))
+    yield _batch(data, texts, data.train_index, None, data.values, data.standard_errors)
     if isinstance(found, Influence):
         step = max(1, ROWS_A_BATCH // len(found.test_index))
         for start in range(0, len(found.train_index), step):
             train = found.train_index[start : start + step]
             yield _batch(
                 found,
-                campaign.name,
+                texts,
                 np.repeat(train, len(found.test_index)),
                 np.tile(found.test_index, len(train)),
                 found.values[start : start + step].ravel(),
@@ -167,19 +169,24 @@ def _computed(campaign: Campaign, value: str, loss: str) -> Influence | Instance
     return campaign.values(value, loss=loss)
 
 
+@cache
+def _rows_of(campaign: Campaign) -> str:
+    return rows_used(campaign)
+
+
 def _batch(
     found: Influence | InstanceValues,
-    campaign: str,
+    texts: tuple[str, str],
     train: AnyArray,
     test: AnyArray | None,
     values: AnyArray,
     errors: AnyArray,
 ) -> pa.RecordBatch:
-    rows = len(train)
+    rows, (campaign, used) = len(train), texts
     columns = [pa.repeat(pa.scalar(text, pa.string()), rows) for text in (found.value, campaign, found.loss)]
     columns += [pa.array(train.astype(np.int32))]
     columns += [pa.nulls(rows, pa.int32()) if test is None else pa.array(test.astype(np.int32))]
-    columns += [pa.array(values), pa.array(errors)]
+    columns += [pa.array(values), pa.array(errors), pa.repeat(pa.scalar(used, pa.string()), rows)]
     return pa.RecordBatch.from_arrays(columns, schema=INFLUENCE)
 
 

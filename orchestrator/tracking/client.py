@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import ResourceMissing
+from orchestrator.errors import ResourceMissing, ServerAway
 from orchestrator.tracking.addresses import mask_text
 from orchestrator.tracking.new_database import NewDatabase
 from orchestrator.tracking.place import LocalPlace, Place, ServerPlace, credentials_into_environment
@@ -32,6 +32,10 @@ _ENVIRONMENT = {
     # A value that is too long is an error, never cut in silence.
     "MLFLOW_TRUNCATE_LONG_VALUES": "false",
 }
+
+
+_MAY_PASS = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
+"""MLflow's names for what it cannot do now; a connection that fails is among the first."""
 
 
 def prepare_environment() -> None:
@@ -85,9 +89,24 @@ def our_words(shown: str) -> Iterator[None]:
         yield
     except (MlflowException, requests.RequestException, sqlite3.Error, OSError) as error:
         text = mask_text(str(error))
-        raise ResourceMissing(
-            f"the store at {shown} fails: {text}", where="store.tracking_uri", mend=_mend(text)
-        ) from error
+        kind = ServerAway if _is_away(error) else ResourceMissing
+        raise kind(f"the store at {shown} fails: {text}", where="store.tracking_uri", mend=_mend(text)) from error
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the same may go through later: no connection, a server without its database, a locked file."""
+    import requests  # noqa: PLC0415 - comes with MLflow
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds to import
+
+    text = str(error)
+    if "sqlite3." in text or isinstance(error, sqlite3.Error):
+        return "locked" in text
+    if isinstance(error, MlflowException):
+        lost = any(name in text for name in ("OperationalError", "InterfaceError"))  # its connection to the database
+        return lost or (error.error_code in _MAY_PASS and "certificate" not in text)
+    if isinstance(error, requests.HTTPError):
+        return error.response is None or error.response.status_code >= 500
+    return isinstance(error, requests.RequestException) and not isinstance(error, requests.exceptions.SSLError)
 
 
 def _mend(text: str) -> str:

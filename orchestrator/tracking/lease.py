@@ -13,30 +13,16 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import Protocol, Self
+from typing import Self
 
 from orchestrator.errors import ApportionError, StoreRefused
+from orchestrator.tracking.claims import Board, PatientBoard
 from orchestrator.tracking.file_lock import FileLock
 from orchestrator.tracking.lease_owner import Owner, gone, owner_of, this_process
+from orchestrator.tracking.patience import NO_PATIENCE, Patience
 
 _TERM = "term"
 _STOP = "stop"
-
-
-class Board(Protocol):
-    """Where claims stand: a small map of texts that every driver of the job reads and writes, linearisable by key."""
-
-    def claims(self) -> dict[str, str]:
-        """Texts by token."""
-        ...
-
-    def write(self, token: str, text: str) -> None:
-        """Write the claim of a token."""
-        ...
-
-    def delete(self, token: str) -> None:
-        """Remove the claim of a token; harmless where there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +59,18 @@ class Lease:
         lock_file: Path | None = None,
         host: str | None = None,
         timing: Timing | None = None,
+        patience: Patience = NO_PATIENCE,
     ) -> Self:
         """Take the lease, or raise StoreRefused that names who holds it.
 
-        lock_file: for a store in a folder. host: another name for this machine (tests).
+        lock_file: for a store in a folder. host: another name for this machine (tests). patience: with a board that
+        goes away while the claim is made; the thread that shows signs of life waits for nothing.
         """
         timing = timing or Timing()
         me = this_process(beat=time.time(), host=host)
         lock = None if lock_file is None else _lock(lock_file, board, me, job=job, timing=timing)
         try:
-            held = _claim(board, me, job=job, timing=timing)
+            held = _claim(PatientBoard(board, patience), me, job=job, timing=timing)
         except BaseException:
             if lock is not None:
                 lock.release()

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.parse import urljoin
 
-from orchestrator.errors import ApportionError, ResourceMissing, StoreRefused
+from orchestrator.errors import ApportionError, ResourceMissing, ServerAway, StoreRefused
 from orchestrator.tracking.addresses import mask_address, mask_text
 from orchestrator.tracking.place import ServerPlace
 
@@ -40,7 +40,7 @@ def ask_server(place: ServerPlace, experiment: str, *, seconds: float = _LONGEST
     try:
         problem = answers.get(timeout=seconds)
     except Empty:
-        problem = _missing(place, f"does not answer within {seconds:.0f} s", "check that it runs and is not overloaded")
+        problem = _away(place, f"does not answer within {seconds:.0f} s", "check that it runs and is not overloaded")
     if problem is not None:
         raise problem
 
@@ -82,7 +82,7 @@ def _judge(place: ServerPlace, status: int, body: str) -> ApportionError | None:
     if status in _BY_STATUS:
         return _missing(place, *_BY_STATUS[status])
     if status >= 500:
-        return _missing(place, f"fails with status {status}", "look into the server's own log")
+        return _away(place, f"fails with status {status}", "look into the server's own log")
     kind = "a web page" if "<html" in body[:2000].lower() else "something else"
     return _missing(
         place, f"is no MLflow tracking server: it answers with {kind} (status {status})", "check the address"
@@ -99,11 +99,11 @@ def _sends_on(place: ServerPlace, location: str) -> ApportionError:
 def _unreachable(place: ServerPlace, error: Exception) -> ApportionError:
     text = mask_text(str(error), limit=2000)
     if "timed out" in text.lower() or "timeout" in text.lower():
-        return _missing(place, "does not answer in time", "check the address, and that no firewall is between")
+        return _away(place, "does not answer in time", "check the address, and that no firewall is between")
     if "certificate" in text.lower() or "ssl" in text.lower():
         mend = "name its authority's certificate in MLFLOW_TRACKING_SERVER_CERT_PATH, or write http:// if it has none"
         return _missing(place, f"cannot be reached safely: {_reason(text)}", mend)
-    return _missing(
+    return _away(
         place, f"cannot be reached: {_reason(text)}", "check the address, and that the server runs: mlflow server"
     )
 
@@ -116,6 +116,10 @@ def _reason(text: str) -> str:
 
 def _missing(place: ServerPlace, what: str, mend: str) -> ResourceMissing:
     return ResourceMissing(f"the tracking server at {place.shown} {what}", where="store.tracking_uri", mend=mend)
+
+
+def _away(place: ServerPlace, what: str, mend: str) -> ServerAway:
+    return ServerAway(f"the tracking server at {place.shown} {what}", where="store.tracking_uri", mend=mend)
 
 
 def ask_database(database: Path, *, write: bool, say: Callable[[str], None]) -> None:

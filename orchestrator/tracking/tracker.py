@@ -10,67 +10,60 @@ Readers (`status`, `values`) take no lease and make nothing. MLflow's client mus
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from orchestrator.errors import StoreRefused
 from orchestrator.jobs.job import StoreSpec
-from orchestrator.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts, local_root, not_proxied
+from orchestrator.tracking.artifacts import Artifacts
 from orchestrator.tracking.board import ExperimentBoard
 from orchestrator.tracking.client import connect, our_words
+from orchestrator.tracking.experiment import artifacts_of, find_experiment
 from orchestrator.tracking.inputs import DataInput
 from orchestrator.tracking.lease import Lease, Timing
 from orchestrator.tracking.metric_points import Point
 from orchestrator.tracking.new_database import NewDatabase
+from orchestrator.tracking.patience import NO_PATIENCE, Patience
 from orchestrator.tracking.place import LocalPlace, Place, tracking_place
-from orchestrator.tracking.run_texts import (
-    CAMPAIGN,
-    JOB_NAME,
-    KIND,
-    Value,
-    fingerprint_tags,
-    fingerprints_of,
-)
+from orchestrator.tracking.run_texts import CAMPAIGN, JOB_NAME, KIND, Value, fingerprint_tags
+from orchestrator.tracking.runs import CampaignRun, JobRun, Status, age_of, job_run_of
 from orchestrator.tracking.writer import RunWriter
 from workers.chunk_types import Fingerprints
 
-Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class JobRun:
-    """The parent run of a job. fingerprints: of the data and the learner that its store is for."""
+def _patiently(
+    method: Callable[Concatenate["Tracker", Given], Answer],
+) -> Callable[Concatenate["Tracker", Given], Answer]:
+    """A method that is harmless to carry out twice, carried out again while the store is away."""
 
-    run_id: str
-    status: str
-    parameters: Mapping[str, str]
-    tags: Mapping[str, str]
-    fingerprints: Fingerprints | None
+    def asked(self: "Tracker", /, *words: Given.args, **named: Given.kwargs) -> Answer:
+        return self.patience(lambda: method(self, *words, **named))
 
-
-@dataclass(frozen=True, slots=True)
-class CampaignRun:
-    """The run of a campaign. chunks_address: for `workers.stores.open_chunk_store`, on any machine that reaches it."""
-
-    run_id: str
-    campaign_id: str
-    name: str
-    chunks_address: str
-    status: str
-    parameters: Mapping[str, str]
-    tags: Mapping[str, str]
-
-
-# Without the kind, MLflow's pages take an experiment for one of language models.
-_EXPERIMENT = {KIND: "job", "mlflow.experimentKind": "custom_model_development"}
+    asked.__doc__, asked.__name__ = method.__doc__, method.__name__
+    return asked
 
 
 class Tracker:
-    """One job's experiment. Every method raises ResourceMissing where the store does not answer."""
+    """One job's experiment. Every method raises ResourceMissing where the store does not answer.
 
-    def __init__(self, client: Any, place: Place, experiment_id: str, *, job: str, artifacts: Artifacts) -> None:
+    patience: how long the methods wait for a store that is away, `send` apart, which the journal asks again itself.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        place: Place,
+        experiment_id: str,
+        *,
+        job: str,
+        artifacts: Artifacts,
+        patience: Patience = NO_PATIENCE,
+    ) -> None:
         self._client = client
+        self.patience = patience
         self.artifacts = artifacts
         self._writer = RunWriter(client, experiment_id, artifacts, shown=place.shown)
         self.place = place
@@ -87,10 +80,11 @@ class Tracker:
         create: bool = True,
         say: Callable[[str], None] = print,
         making: NewDatabase | None = None,
+        patience: Patience = NO_PATIENCE,
     ) -> Self | None:
         """The tracker of a job's store. create: make what is not there; otherwise None where the job is not there.
 
-        making: its SQLite file, begun before.
+        making: its SQLite file, begun before. patience: with a store that has answered once, and then goes away.
 
         Raises JobError for an address that cannot be meant, ResourceMissing for a store that does not answer (a
         server within 10 s), StoreRefused for a deleted experiment or a damaged file.
@@ -99,29 +93,26 @@ class Tracker:
         if not create and isinstance(place, LocalPlace) and not place.database.exists():
             return None
         client = connect(place, experiment=experiment, create=create, say=say, making=making)
-        with our_words(place.shown):
-            found = client.get_experiment_by_name(experiment)
-            if found is None and not create:
-                return None
-            if found is None:
-                found = _new_experiment(client, place, experiment)
-            if found.lifecycle_stage == "deleted":
-                raise _deleted(found, place)
-            artifacts = _artifacts(client, place, found)
-        return cls(client, place, found.experiment_id, job=experiment, artifacts=artifacts)
+        found = patience(lambda: find_experiment(client, place, experiment, create=create))
+        if found is None:
+            return None
+        artifacts = patience(lambda: artifacts_of(client, place, found))
+        return cls(client, place, found.experiment_id, job=experiment, artifacts=artifacts, patience=patience)
 
     def lease(self, *, timing: Timing | None = None) -> Lease:
         """Take the job's lease, or raise StoreRefused that names who holds it."""
         lock = None
         if isinstance(self.place, LocalPlace):
             lock = self.place.database.parent / ".apportion" / f"{self.job}.lock"
-        return Lease.take(self.board(), job=self.job, lock_file=lock, timing=timing)
+        return Lease.take(self.board(), job=self.job, lock_file=lock, timing=timing, patience=self.patience)
 
+    @_patiently
     def find_job_run(self) -> JobRun | None:
         """The parent run, None where there is none yet."""
         runs = [run for run in self._runs() if run.data.tags.get(KIND) == "job"]
-        return _job_run(min(runs, key=_age)) if runs else None
+        return job_run_of(min(runs, key=age_of)) if runs else None
 
+    @_patiently
     def job_run(
         self,
         *,
@@ -150,8 +141,9 @@ class Tracker:
         self._writer.inputs(run_id, inputs)
         with our_words(self.place.shown):
             self._client.update_run(run_id, status="RUNNING")
-            return _job_run(self._client.get_run(run_id))
+            return job_run_of(self._client.get_run(run_id))
 
+    @_patiently
     def campaign_run(
         self,
         campaign_id: str,
@@ -183,34 +175,42 @@ class Tracker:
             self._client.update_run(run_id, status="RUNNING")
             return self._campaign_run(self._client.get_run(run_id))
 
+    @_patiently
     def campaign_runs(self) -> list[CampaignRun]:
         """All campaigns of the job, oldest first."""
         runs = [run for run in self._runs() if run.data.tags.get(CAMPAIGN) and run.data.tags.get(KIND) == "campaign"]
-        return [self._campaign_run(run) for run in sorted(runs, key=_age)]
+        return [self._campaign_run(run) for run in sorted(runs, key=age_of)]
 
+    @_patiently
     def set_tags(self, run_id: str, tags: Mapping[str, Value]) -> None:
         """Set tags of a run, over older ones of the same names."""
         self._writer.describe(run_id, tags=tags, description="")
 
+    @_patiently
     def describe(self, run_id: str, description: str) -> None:
         """Set a run's description (Markdown)."""
         self._writer.describe(run_id, tags={}, description=description)
 
+    @_patiently
     def put(self, run_id: str, path: str, content: str | bytes) -> str:
         """Keep a file with a run, over an older one of that path; returns where a person finds it."""
         with our_words(self.place.shown):
             self.artifacts.put(run_id, path, content.encode() if isinstance(content, str) else content)
         return self.artifacts.shown(run_id, path)
 
+    @_patiently
     def get(self, run_id: str, path: str) -> bytes | None:
         """A file kept with a run, None where there is none."""
         with our_words(self.place.shown):
             return self.artifacts.get(run_id, path)
 
+    @_patiently
     def files_address(self, run_id: str) -> str:
         """The address of a run's store of files, for `workers.stores.open_chunk_store`."""
-        return self.artifacts.chunks_address(run_id, self._client.get_run(run_id).info.artifact_uri)
+        with our_words(self.place.shown):
+            return self.artifacts.chunks_address(run_id, self._client.get_run(run_id).info.artifact_uri)
 
+    @_patiently
     def finish(self, run_id: str, status: Status) -> None:
         """Mark a run as ended: FINISHED, FAILED, or KILLED for one that was interrupted and can be resumed."""
         with our_words(self.place.shown):
@@ -226,6 +226,7 @@ class Tracker:
             return shlex.join(["mlflow", "ui", "--backend-store-uri", self.place.tracking_uri])
         return f"{self.place.shown}/#/experiments/{self.experiment_id}"
 
+    @_patiently
     def latest_metrics(self, run_id: str) -> dict[str, float]:
         """The last point of each metric that MLflow has of a run."""
         with our_words(self.place.shown):
@@ -255,46 +256,5 @@ class Tracker:
             status=run.info.status,
             parameters=dict(run.data.params),
             tags=dict(run.data.tags),
+            patience=self.patience,
         )
-
-
-def _new_experiment(client: Any, place: Place, experiment: str) -> Any:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - MLflow takes seconds to import
-
-    location = None
-    if isinstance(place, LocalPlace):
-        place.artifacts.mkdir(parents=True, exist_ok=True, mode=0o700)
-        location = place.artifacts.as_uri()
-    try:
-        client.create_experiment(experiment, artifact_location=location, tags=_EXPERIMENT)
-    except MlflowException as error:
-        # Another driver was quicker: names are unique, so that one's is ours.
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    return client.get_experiment_by_name(experiment)
-
-
-def _artifacts(client: Any, place: Place, experiment: Any) -> Artifacts:
-    if isinstance(place, LocalPlace):
-        has_runs = bool(client.search_runs([experiment.experiment_id], max_results=1))
-        return LocalArtifacts(local_root(place, experiment.artifact_location, has_runs=has_runs))
-    if not experiment.artifact_location.startswith("mlflow-artifacts:"):
-        raise not_proxied(place, experiment.artifact_location)
-    return ServerArtifacts(client, place)
-
-
-def _deleted(experiment: Any, place: Place) -> StoreRefused:
-    restore = shlex.join(["mlflow", "experiments", "restore", "--experiment-id", experiment.experiment_id])
-    return StoreRefused(
-        f"the experiment {experiment.name!r} at {place.shown} (id {experiment.experiment_id}) has been deleted",
-        mend=f"bring it back: MLFLOW_TRACKING_URI={shlex.quote(place.shown)} {restore}; or give the job another name",
-    )
-
-
-def _job_run(run: Any) -> JobRun:
-    tags = dict(run.data.tags)
-    return JobRun(run.info.run_id, run.info.status, dict(run.data.params), tags, fingerprints_of(tags))
-
-
-def _age(run: Any) -> tuple[int, str]:
-    return (run.info.start_time, run.info.run_id)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fixtures_server import MlflowServer
+from fixtures_server import MlflowServer, with_accounts
 from mlflow import MlflowClient
 from test_cluster_jobs import command, two_nodes, write
 from test_kill_driver import job_in, stored
@@ -97,23 +97,8 @@ def test_a_driver_killed_while_it_uses_a_server_is_resumed_at_once(tmp_path, tem
 def server_with_accounts(tmp_path):
     pytest.importorskip("flask_wtf", reason="MLflow's accounts need its extra: pip install 'mlflow[auth]'")
     folder = tmp_path / "server"
-    folder.mkdir()
-    settings = {
-        "default_permission": "READ",
-        "database_uri": f"sqlite:///{folder}/accounts.db",
-        "admin_username": USER,
-        "admin_password": PASSWORD,
-        "authorization_function": "mlflow.server.auth:authenticate_request_basic_auth",
-    }
-    lines = "\n".join(["[mlflow]", *(f"{name} = {value}" for name, value in settings.items())])
-    (folder / "accounts.ini").write_text(lines + "\n", encoding="utf-8")
-    server = MlflowServer(
-        folder,
-        "--app-name",
-        "basic-auth",
-        MLFLOW_AUTH_CONFIG_PATH=str(folder / "accounts.ini"),
-        MLFLOW_FLASK_SERVER_SECRET_KEY="k" * 32,
-    )
+    options, known = with_accounts(folder, USER, PASSWORD)
+    server = MlflowServer(folder, *options, **known)
     try:
         yield server.start()
     finally:

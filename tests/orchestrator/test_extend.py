@@ -11,7 +11,9 @@ from test_run import a_job, cancer, carried_out, files_of
 from orchestrator.errors import Interrupted, JobError, StoreRefused
 from orchestrator.extension.extend import extend
 from orchestrator.extension.reading import open_on_test_set
+from orchestrator.keeping.verification import bad_files, repair
 from orchestrator.kept_models import kept_models
+from orchestrator.results import stored_job
 from orchestrator.signals import StopRequest
 from workers.chunk_file import decode_keys
 from workers.learners.logistic_regression import LogisticRegressionLearner
@@ -176,3 +178,39 @@ def test_what_cannot_be_meant_is_said(kept, changes, words):
     with pytest.raises(Exception, match=words) as caught:
         extend(kept.job, **changes)
     assert getattr(caught.value, "exit_code", 2) == 2
+
+
+def flipped(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:400] + bytes([content[400] ^ 1]) + content[401:])
+
+
+def test_bad_models_and_side_files_are_found_set_aside_and_made_again_and_nothing_else(tmp_path, monkeypatch):
+    job = a_job(tmp_path, learner={**KEEPING, "together": 8})
+    result, _ = carried_out(job)
+    before = result.extend(test=new_tests(), name="later").values("banzhaf")
+    models, side = min(tmp_path.rglob("models-*")), min(tmp_path.rglob("side-*"))
+    flipped(models)
+    flipped(side)
+    stored = stored_job(job)
+    bad = list(bad_files(stored))
+    assert {each.name for each in bad} == {models.name, side.name}
+    with stored.tracker.lease():
+        places = [Path(place) for place in repair(stored, bad)]
+    chunk = next(path for path in places if path.suffix == ".parquet" and path.name != side.name)
+    assert {path.parent.name for path in places} == {"quarantine"}
+    assert len(places) == 3  # the chunk of the models goes with them: models come from retrains alone
+    rows = decode_keys(chunk.read_bytes(), name=chunk.name).keys
+    again, said = carried_out(job)
+    assert f"{42 - len(rows)} of 42 retrains are in the store already" in said
+    asked = []
+    losses_of = LogisticRegressionLearner.losses_of
+    monkeypatch.setattr(
+        LogisticRegressionLearner,
+        "losses_of",
+        lambda self, kept: asked.append(len(kept["offsets"])) or losses_of(self, kept),
+    )
+    after = again.extend(test=new_tests(), name="later").values("banzhaf")
+    assert after.values.tobytes() == before.values.tobytes()
+    assert 0 < sum(asked) < 42
+    assert list(bad_files(stored_job(job))) == []

@@ -294,10 +294,25 @@ def test_values_carry_the_rows_they_used_and_stale_ones_are_marked(folder, tmp_p
     for path in files:
         assert run_command(["values", "job.yaml", "--value", "banzhaf", "-o", str(path)]) == 0
     capsys.readouterr()
-    words = ["verify", "job.yaml", "--values", str(files[0]), "--values", str(files[1])]
+    monkeypatch.setattr("orchestrator.commands.query.load_job", lambda path: the_job(folder))
+    for ending in ("parquet", "csv"):
+        files.append(tmp_path / f"asked.{ending}")
+        asked = ["query", "job.yaml", "select * from influence where test_index = 3 and value = 'banzhaf'"]
+        assert run_command([*asked, "-o", str(files[-1])]) == 0
+    files.append(tmp_path / "pooled.csv")
+    pooled = ["values", "job.yaml", "--value", "banzhaf", "--campaign", "pooled", "-o", str(files[-1])]
+    assert run_command(pooled) == 0
+    capsys.readouterr()
+    words = ["verify", "job.yaml", *(word for path in files for word in ("--values", str(path)))]
     assert run_command(words) == 0
-    assert capsys.readouterr().out.count("of the rows that the store has now") == 2
+    assert capsys.readouterr().out.count("of the rows that the store has now") == 6
     carry_out(the_job(folder, campaigns=[{**CAMPAIGNS[0], "retrains": 44}, CAMPAIGNS[1]]))
     assert run_command(words) == 0
-    assert capsys.readouterr().out.count("stale") == 3
-    assert run_command(["verify", "job.yaml", "--values", str(files[2])]) == 2
+    assert capsys.readouterr().out.count(": stale:") == 6
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    assert run_command(["verify", "job.yaml", "--values", str(tmp_path / "other.csv")]) == 0
+    assert "says nothing of its rows" in capsys.readouterr().out
+    for name, content in (("x.npz", b"no zip"), ("x.parquet", b"PAR1"), ("x.csv", b""), ("none.csv", None)):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        assert run_command(["verify", "job.yaml", "--values", str(tmp_path / name)]) == 2

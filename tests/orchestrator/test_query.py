@@ -5,6 +5,9 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from stored_job import HOSTILE, carried_out, hostile_job
 from estimators.subsets import unpack
 from orchestrator.cli import run_command
 from orchestrator.errors import JobError
+from orchestrator.query.bounds import bounded_time
 from orchestrator.query.engine import Limits, answer
 from orchestrator.query.output import WRITERS
 from orchestrator.query.views import views_of
@@ -228,7 +232,55 @@ HOSTILE_STATEMENTS = [
     "",
     "-- nothing",
     "selct 1",
+    "copy train from '/etc/passwd'",
+    "from '/etc/passwd'",
+    "select md5(content) from read_text('/proc/self/environ')",
+    "select * from read_json('/etc/passwd')",
+    "select * from read_ndjson_objects('/etc/passwd')",
+    "select * from sniff_csv('/etc/passwd')",
+    "select * from read_blob('/dev/zero')",
+    "select * from read_duckdb('{folder}/x.db')",
+    "select * from read_parquet('s3://bucket/x.parquet')",
+    "attach 'http://example.org/x.db'",
+    "attach ':memory:' as other",
+    "create secret s (type s3)",
+    "select * from duckdb_secrets()",
+    "select * from duckdb_extensions()",
+    "load '{folder}/evil.duckdb_extension'",
+    "install spatial from community",
+    "pragma enable_profiling",
+    "select * from enable_profiling('json')",
+    "select * from enable_logging()",
+    "select * from create_external_resource('x')",
+    "set global threads = 100",
+    "set variable x = 1",
+    "select * from arrow_scan(1, 2, 3)",
+    "select * from pandas_scan(1)",
+    "select * from python_map_function(1)",
+    "select * from json_execute_serialized_sql(json_serialize_sql('select content from read_text(''/etc/hostname'')'))",
+    "pivot train on label using count(*)",
+    "merge into train using test on true when matched then delete",
+    "select " + "(" * 3000 + "1" + ")" * 3000,
+    "select * from train; commit",
+    "/* select */ drop view train",
 ]
+
+BOMBS = [
+    "with recursive t as (select 1 as x union all select x + 1 from t) select count(*) from t",
+    "with recursive t as (select repeat('x', 1000000) x union all select x || x from t) select max(length(x)) from t",
+    "select pg_sleep(1000)",
+    "select sleep_ms(1000000)",
+    "select lpad('x', 2000000000, 'y')",
+    "select max(lpad('x', 500000000 + range::int, 'y')) from range(9)",
+    "select range(2000000000)",
+    "select list_reduce(range(100000000), lambda x, y: x + y)",
+    "select length(array_to_string(range(100000000), ','))",
+    "select list(range) from range(1000000000)",
+    "select string_agg(repeat('x', 1000000)) from range(10000)",
+    "select count(distinct hash(a.range) || hash(b.range)) from range(100000) a, range(100000) b",
+    "select * from train a, train b, train c, train d, train e order by hash(a.name, b.name, c.name, d.name, e.name)",
+]
+"""Statements that would take all memory, or for ever. Most step over DuckDB's own limit of memory."""
 
 
 def test_there_are_thirty_hostile_statements_and_more():
@@ -260,6 +312,54 @@ def test_memory_and_time_are_bounded(stored):
         asked(stored, "select range from range(20000000) order by hash(range)", memory=6 * 10**7)
     with pytest.raises(JobError, match=r"not answered within 0\.3 s"):
         asked(stored, "select sum(hash(a.range, b.range)) from range(1000000) a, range(1000000) b", seconds=0.3)
+
+
+BOMB_TRIAL = """
+import resource, sys, time
+from pathlib import Path
+from orchestrator import load_job
+from orchestrator.errors import JobError
+from orchestrator.query.bounds import bounded_time
+from orchestrator.query.engine import Limits, answer
+import pyarrow as pa
+table = pa.table({"name": [str(row) for row in range(40)]})
+for statement in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines():
+    began = time.monotonic()
+    try:
+        with answer(statement, {"train": lambda: table}, Limits(memory=2**27, seconds=1.0)) as rows:
+            for _ in rows:
+                pass
+    except JobError as error:
+        said = str(error).partition("\\n")[0]
+    else:
+        said = "answered"
+    print(f"{time.monotonic() - began:.1f}", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, said, sep="|")
+"""
+
+
+def test_a_bomb_takes_neither_the_memory_nor_the_time_of_the_machine(tmp_path):
+    (tmp_path / "bombs.sql").write_text("\n".join(BOMBS), encoding="utf-8")
+    words = [sys.executable, "-c", BOMB_TRIAL, str(tmp_path / "bombs.sql")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split("|") for line in done.stdout.splitlines()]
+    assert len(lines) == len(BOMBS)
+    for (seconds, peak, said), statement in zip(lines, BOMBS, strict=True):
+        assert said.startswith(("query: needs more than", "query: not answered within")), (statement, said)
+        assert float(seconds) < 8, (statement, seconds)
+        assert int(peak) < 800, (statement, peak)  # MB: imports, 128 for the question, 256 beside it
+
+
+def test_a_question_that_does_not_end_when_it_is_interrupted_is_abandoned(monkeypatch):
+    monkeypatch.setattr("orchestrator.query.bounds.SECONDS_TO_END", 0.05)
+    asked, abandoned = [], threading.Event()
+    with bounded_time(0.05, lambda: asked.append("interrupt"), abandoned.set):
+        assert abandoned.wait(5)
+    assert asked == ["interrupt"]
+    with bounded_time(5.0, lambda: asked.append("late"), abandoned.clear):
+        pass
+    assert asked == ["interrupt"]
+    assert abandoned.is_set()
 
 
 def test_the_command_writes_by_the_files_ending_and_says_what_is_next(result, capsys, monkeypatch):

@@ -6,6 +6,7 @@ import html
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from html.parser import HTMLParser
 
@@ -310,3 +311,44 @@ def test_a_browser_draws_the_page_light_and_dark(tmp_path):
         assert len(image.getcolors()) > 20
     assert corners[0] > 240
     assert corners[1] < 40
+
+
+LOAD = """<!DOCTYPE html><body><pre id="out"></pre><script>
+const began = performance.now(), frame = document.createElement("iframe");
+frame.width = 1000; frame.height = 800;
+frame.onload = () => requestAnimationFrame(() => requestAnimationFrame(() => {{
+  document.getElementById("out").textContent = "loaded " + Math.round(performance.now() - began);
+}}));
+frame.src = "{address}";
+document.body.append(frame);
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine; .ci/run installs it")
+@pytest.mark.parametrize("shape", [(28, 28), (30,)])
+def test_ten_thousand_by_a_thousand_values_are_a_page_that_opens_at_once(shape, tmp_path):
+    n, n_test = 10_000, 1_000
+    rng = np.random.default_rng(0)
+    data = dataset(shape=shape, n=n, n_test=n_test)
+    influences = [influence(value, n=n, n_test=n_test, seed=seed) for seed, value in enumerate(("banzhaf", "shapley"))]
+    contents = report_input(
+        data=data,
+        influences=influences,
+        influence_campaigns=["a", "b"],
+        instance_values=[instance_values("memorization", rng.normal(size=n))],
+        instance_value_campaigns=["a"],
+        known_label_errors=rng.random(n) < 0.1,
+        test_losses={"cross_entropy": rng.gamma(1.0, size=n_test)},
+        test_instances=12,
+    )
+    page = tmp_path / "report.html"
+    write_report(contents, page)
+    assert page.stat().st_size < 2_000_000
+    wrapper = tmp_path / "wrapper.html"
+    wrapper.write_text(LOAD.format(address=page.as_uri()), encoding="utf-8")
+    seen = in_chromium(wrapper, tmp_path, "--dump-dom", "--timeout=20000").stdout
+    measured = re.search(r"loaded (\d+)", seen)
+    assert measured is not None
+    sys.stdout.write(f"{page.stat().st_size:,} bytes, opened and drawn in {measured[1]} ms\n")
+    assert int(measured[1]) < 2_000

@@ -13,6 +13,7 @@ from scipy.special import gammaln
 from orchestrator import Job, arrays_data, open_result, run
 from orchestrator.cli import run_command
 from orchestrator.errors import StoreRefused
+from orchestrator.extension.reading import open_on_test_set
 from orchestrator.keeping.garbage import garbage
 from orchestrator.keeping.verification import bad_files
 from orchestrator.progress import Screen
@@ -214,3 +215,29 @@ def test_another_loss_adds_its_rows_and_leaves_the_others(tmp_path):
         tmp_path, DATA["X"], DATA["y"], losses=["zero_one"], versions=False, campaigns=[{**BERNOULLI, "retrains": 220}]
     )
     assert carry_out(longer)[1] == (202, 222), "fewer losses: what holds more will do"
+
+
+def test_kept_models_of_all_versions_are_asked_for_new_tests(tmp_path, template_database):
+    """Equal to what a store that never saw another version says, from the models that were trained before."""
+    tests = (DATA["X_test"] + 0.5, DATA["y_test"])
+    carry_out(the_job(tmp_path, DATA["X"], DATA["y"], keep=True))
+    before = open_result(the_job(tmp_path, DATA["X"], DATA["y"], keep=True)).extend(test=tests, name="later")
+    assert before.values("banzhaf").values.shape == (N, 10)
+    job = the_job(tmp_path, *appended(1), keep=True)
+    result, found = carry_out(job)
+    assert 0 < found[0] < found[1], "some rows are of the earlier version"
+    extended = result.extend(test=tests, name="later")
+    fresh, _ = carry_out(all_fresh(job, tmp_path, template_database))
+    by_row = losses_by_key(extended)
+    campaign = fresh.extend(test=tests, name="later").campaigns[0]
+    rows = list(dict.fromkeys(campaign.plan.row_ids()))
+    expected = dict(zip(rows, campaign.store.read(rows, "cross_entropy").losses, strict=True))
+    shared = set(by_row) & set(expected)
+    assert len(shared) >= 2, "D and the empty subset at least"
+    for row in shared:
+        np.testing.assert_array_equal(by_row[row], expected[row])
+    assert extended.values("banzhaf").values.shape == (N + 1, 10)
+    again = open_on_test_set(job, "later").values("banzhaf")
+    assert again.values.tobytes() == extended.values("banzhaf").values.tobytes()
+    own = result.extend(losses=("margin",)).campaigns[0]
+    assert own.store.read(own.row_ids(), "margin", with_train=False).losses.shape == (len(own.row_ids()), 10)

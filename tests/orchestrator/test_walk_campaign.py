@@ -1,14 +1,17 @@
 """A campaign of walks from end to end: G-Shapley by hand, resumed, beside retrains that it never meets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_run import a_job, cancer, carried_out
 
 from estimators.errors import EstimatorError
 from orchestrator.errors import JobError
+from orchestrator.keeping.verification import bad_files, repair
 from orchestrator.pilot import forecast
 from orchestrator.preparation import prepare, smoke
-from orchestrator.results import open_result
+from orchestrator.results import open_result, stored_job
 from workers.chunk_file import decode_keys
 
 pytestmark = pytest.mark.usefixtures("tracking_database")
@@ -78,6 +81,16 @@ def test_lost_walks_are_walked_again_to_the_same_bits(walked):
     walks[0].unlink()
     again, said = carried_out(walked.job)
     assert "retrains are in the store already" in said
+    assert again.values("g_shapley").values.tobytes() == before.values.tobytes()
+    victim = min(walked.job.folder.rglob("walks-*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-30])
+    stored = stored_job(walked.job)
+    [bad] = bad_files(stored)
+    assert bad.name == victim.name
+    with stored.tracker.lease():
+        assert [Path(place).parent.name for place in repair(stored, [bad])] == ["quarantine"]
+    again, said = carried_out(walked.job)
+    assert "0 of 14 retrains" not in said
     assert again.values("g_shapley").values.tobytes() == before.values.tobytes()
     raised = walked.job.model_copy(
         update={"campaigns": (walked.job.campaigns[0].model_copy(update={"retrains": 14}), walked.job.campaigns[1])}

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures_cloud import BUCKET, SECRETS, Cloud, why_no_cloud
+from pyarrow import parquet
 
 from orchestrator import load_job, open_result
 from orchestrator.cli import run_command
+from orchestrator.results import open_stored
+from orchestrator.store.row_names import FileId
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -72,6 +75,22 @@ class Mode:
             each["Key"].rpartition("/")[2].startswith("0") for each in listed
         )  # lists of identities are no chunks
 
+    def spoil(self, name: str) -> None:
+        """Flip one bit in the middle of a chunk."""
+
+        def flipped(content: bytes) -> bytes:
+            half = len(content) // 2
+            return content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
+
+        if self.cloud is None:
+            [path] = self.folder.rglob(name)
+            path.write_bytes(flipped(path.read_bytes()))
+            return
+        client = self.cloud.bucket.client()
+        [key] = [key for key in self.cloud.bucket.objects() if key.endswith(name)]
+        body = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        client.put_object(Bucket=BUCKET, Key=key, Body=flipped(body))
+
     def start(self, command: str, job: Path, **more: str) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "orchestrator", command, str(job)]
         with (job.parent / "log.txt").open("ab") as log:
@@ -99,6 +118,14 @@ def bits(job: Path) -> tuple[bytes, bytes]:
     return found.values.tobytes(), found.standard_errors.tobytes()
 
 
+def asked_by_hand(job: Path) -> dict[str, float]:
+    """What the question of the suite answers, from the arrays of the Python API."""
+    table = open_result(load_job(job)).store
+    drawn, inside = table.where(size=(1, 39)), table.where(size=(1, 39), containing=[3])
+    total = table.losses(size=(1, 39), test=5)["loss"].to_numpy().sum(dtype=np.float64)
+    return {"rows": int(drawn.sum()), "inside": int(inside.sum()), "total": pytest.approx(total)}
+
+
 @pytest.fixture(scope="module")
 def wanted(template_database, tmp_path_factory) -> tuple[bytes, bytes]:
     """The bits of an undisturbed run in a folder."""
@@ -121,6 +148,15 @@ def test_a_campaign_is_carried_out_read_extended_and_reported(mode, wanted, capf
     job.write_text(job.read_text(encoding="utf-8").replace("retrains: 120", "retrains: 150"), encoding="utf-8")
     assert run_command(["run", str(job)]) == 0
     assert "122 of 152 retrains are in the store already" in capfd.readouterr().err
+    assert run_command(["verify", str(job)]) == 0
+    assert "all whole" in capfd.readouterr().out
+    question = "select count(*) as rows, sum(case when has(3) then 1 else 0 end) as inside, sum(loss_at(5)) as total"
+    answer = job.parent / "answer.parquet"
+    assert (
+        run_command(["query", str(job), f"{question} from retrains where size between 1 and 39", "-o", str(answer)])
+        == 0
+    )
+    assert parquet.read_table(answer).to_pylist() == [asked_by_hand(job)]
     report = job.parent / "whole-report.html"
     report.unlink()
     assert run_command(["report", str(job)]) == 0
@@ -148,12 +184,36 @@ def test_a_driver_killed_in_mid_campaign_is_resumed_to_the_same_bits(mode, wante
     assert mode.chunk_count(job) > stored
 
 
+def test_a_damaged_chunk_is_found_set_aside_and_its_rows_alone_are_trained_again(mode, wanted, capfd):
+    job = mode.job("damaged")
+    assert run_command(["run", str(job)]) == 0
+    stored = open_stored(load_job(job))
+    chunks = stored.store.chunks.stores[stored.runs[0].campaign_id]
+    victim, *others = [name for name in chunks.names() if name.startswith("0")]
+    mode.spoil(victim)
+    capfd.readouterr()
+    assert run_command(["verify", str(job)]) == 5
+    assert victim in capfd.readouterr().out
+    for command in ("query", "values"):
+        words = ["select avg(loss_at(5)) from retrains"] if command == "query" else ["--value", "banzhaf"]
+        assert run_command([command, str(job), *words]) == 5
+    assert "--repair" in capfd.readouterr().err
+    assert run_command(["verify", str(job), "--repair"]) == 0
+    assert f"quarantine/{victim}" in capfd.readouterr().out
+    assert run_command(["resume", str(job)]) == 0
+    lost = 122 - sum(stored.store.file_facts()[FileId(name, stored.runs[0].campaign_id)].rows for name in others)
+    assert f"{122 - lost} of 122 retrains are in the store already" in capfd.readouterr().err
+    assert run_command(["verify", str(job)]) == 0
+    assert bits(job) == wanted
+
+
 def test_no_planted_secret_is_in_what_a_campaign_leaves(mode, capfd):
     if mode.cloud is None:
         pytest.skip("a folder has no secrets")
     job = mode.job("secretive")
-    for command in ("plan", "run", "status", "report", "resume"):
+    for command in ("plan", "run", "status", "report", "resume", "verify"):
         assert run_command([command, str(job)]) == 0
+    assert run_command(["query", str(job), "select * from campaigns"]) == 0
     printed = capfd.readouterr()
     texts = {"output": (printed.out + printed.err).encode()}
     texts |= {str(path): path.read_bytes() for path in job.parent.rglob("*") if path.is_file()}

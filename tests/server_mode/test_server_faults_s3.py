@@ -1,6 +1,8 @@
 """A bucket that answers 503, breaks off and loses replies; a server and a database that die and come back."""
 
+import importlib
 import time
+from threading import Timer
 
 import pytest
 from fixtures_cloud import Faults, make_cloud, why_no_cloud
@@ -73,3 +75,44 @@ def test_a_server_or_its_database_away_for_60_seconds_costs_neither_rows_nor_met
     assert campaign.data.metrics["retrains"] == 122
     history = client.get_metric_history(campaign.info.run_id, "retrains")
     assert len({point.step for point in history}) == len(history)
+
+
+@pytest.mark.parametrize("moment", ["session.campaign_parameters", "job_run.make_report", "job_run.keep_manifests"])
+@pytest.mark.parametrize("victim", ["server", "postgres"])
+def test_one_that_goes_away_while_a_job_is_opened_or_closed_is_waited_for(
+    own_cloud,
+    wanted,  # noqa: F811
+    victim,
+    moment,
+    monkeypatch,
+    capfd,
+):
+    cloud, mode = own_cloud(Faults())
+    job = mode.job("away")
+    dying = cloud.server if victim == "server" else cloud.postgres
+    name, _, function = moment.partition(".")
+    module = importlib.import_module(f"orchestrator.{name}")
+    whole, timers = getattr(module, function), []
+
+    def away_first(*words, **named):
+        if not timers:
+            dying.kill()
+            timers.append(Timer(20.0, dying.start))
+            timers[0].start()
+        return whole(*words, **named)
+
+    monkeypatch.setattr(module, function, away_first)
+    try:
+        assert run_command(["run", str(job)]) == 0
+    finally:
+        timers[0].join()
+    said = capfd.readouterr().err
+    assert "waiting for the store, for at most 10 min" in said
+    assert "the store is back after" in said
+    assert bits(job) == wanted
+    from mlflow import MlflowClient
+
+    client = MlflowClient(cloud.server.address)
+    runs = client.search_runs([client.get_experiment_by_name("away").experiment_id])
+    assert sorted(run.data.tags["apportion.kind"] for run in runs) == ["campaign", "job"]  # none stands twice
+    assert {run.info.status for run in runs} == {"FINISHED"}

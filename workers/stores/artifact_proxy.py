@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from workers.chunk_name import parsed_of_any_kind
 from workers.errors import StoreError
-from workers.stores.http_calls import HttpCalls
+from workers.stores.http_calls import HttpCalls, Persist, once
 from workers.stores.ranged_file import BLOCK, RangedFile
 from workers.stores.store_names import QUARANTINE, checked_name
 
@@ -27,7 +27,7 @@ class ArtifactProxyStore:
     MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; never from the address.
     """
 
-    def __init__(self, address: str, *, calls: HttpCalls | None = None) -> None:
+    def __init__(self, address: str, *, calls: HttpCalls | None = None, persist: Persist | None = None) -> None:
         parts = urlsplit(address.removeprefix(_SCHEME))
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise StoreError(
@@ -41,7 +41,7 @@ class ArtifactProxyStore:
         self._address = address
         if not parts.hostname or not self._path or {"..", "."} & {*self._path.split("/")}:
             raise StoreError(f"{address!r} is no address: write mlflow-artifacts+http://host:port/path")
-        self._calls = calls or HttpCalls()
+        self._calls = calls or HttpCalls(persist=persist or once)
 
     @property
     def address(self) -> str:

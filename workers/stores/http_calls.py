@@ -11,11 +11,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import requests
 from requests.auth import AuthBase
 
-from workers.errors import StoreError
+from workers.errors import StoreAway, StoreError
 
 _AGAIN = {408, 429}
 _LONGEST_WAIT = 8.0
@@ -31,10 +32,33 @@ class Patience:
     first_wait: float = 0.25
 
 
-class HttpCalls:
-    """Calls with credentials from the environment; one connection pool a thread."""
+class Persist(Protocol):
+    """Asks a question, and again as long as it raises StoreAway and there is hope."""
 
-    def __init__(self, patience: Patience | None = None, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __call__(self, ask: Callable[[], requests.Response]) -> requests.Response:
+        """The answer."""
+        ...
+
+
+def once(ask: Callable[[], requests.Response]) -> requests.Response:
+    """Ask, and not again."""
+    return ask()
+
+
+class HttpCalls:
+    """Calls with credentials from the environment; one connection pool a thread.
+
+    persist: what to do when all tries are used up; to give up, unless said.
+    """
+
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        persist: Persist = once,
+    ) -> None:
+        self._persist = persist
         self._patience = patience or Patience()
         self._sleep = sleep
         self._local = threading.local()
@@ -52,6 +76,11 @@ class HttpCalls:
 
         part: a range, `bytes=0-99`; a 416 (the file is empty) is an answer too.
         """
+        return self._persist(lambda: self._tried(method, url, content, query, part))
+
+    def _tried(
+        self, method: str, url: str, content: bytes | None, query: Mapping[str, str] | None, part: str
+    ) -> requests.Response:
         wait, said = self._patience.first_wait, ""
         headers = {"Accept-Encoding": "identity"} | ({"Range": part} if part else {})
         for tried in range(self._patience.tries):
@@ -62,7 +91,7 @@ class HttpCalls:
             if answer is not None:
                 _refuse_final(method, url, answer)
                 return answer
-        raise StoreError(
+        raise StoreAway(
             f"{method} {url}: {said}, {self._patience.tries} times\n"
             "    see that the MLflow server runs and is reached from this machine, then: apportion resume JOB"
         )
