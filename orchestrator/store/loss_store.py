@@ -10,30 +10,27 @@ Not for several threads at once.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from estimators.arrays import BoolArray
-from estimators.subsets import unpack
 from orchestrator.errors import Problem, StoreRefused
 from orchestrator.plan import RowId
-from orchestrator.store.bounded_cache import BoundedCache
 from orchestrator.store.chunk_files import Accept, ChunkFiles, any_header
 from orchestrator.store.figures import CampaignFiles, StoreFacts, campaign_files, store_facts
 from orchestrator.store.manifest import ManifestFacts, decode_manifest
 from orchestrator.store.moved_rows import Moved
 from orchestrator.store.row_index import Counting, FileFacts, FileId, Place, RowIndex
 from orchestrator.store.row_names import WrittenRows
+from orchestrator.store.row_reader import RowReader
 from orchestrator.store.stored_rows import StoredRows
 from workers.chunk_store import ChunkStore
-from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints, LossRows
+from workers.chunk_types import Chunk, ChunkKeys, ChunkRows, Fingerprints
 from workers.errors import ChunkError, StoreError
 
 CACHE_BYTES = 2**28
-_BYTES_BESIDE = 1500  # of a decoded file: its arrays' own headers, its name, its place in the cache
 _THREADS = 8
 _MOST_PROBLEMS = 20
 _TRIES = 3
@@ -69,7 +66,7 @@ class LossStore:
         self._index = RowIndex()
         self._skipped: set[FileId] = set()
         self._pending: set[FileId] = set()
-        self._decoded: BoundedCache[tuple[FileId, str, bool], LossRows] = BoundedCache(cache_bytes, _bytes_of)
+        self._reader = RowReader(self.chunks, cache_bytes)
 
     def refresh(self, *, listing: bool = False) -> None:
         """See what is there: open files not seen yet; files that are gone take their rows with them.
@@ -116,29 +113,12 @@ class LossStore:
         Raises StoreRefused where a row is missing, a file is damaged, or does not hold the loss.
         """
         self._settle()
-        out = StoredRows(
-            members=np.zeros((len(rows), self.n), dtype=np.bool_),
-            losses=np.full((len(rows), self.n_test), np.nan, dtype=np.float32),
-            train_losses=np.full((len(rows), self.n), np.nan, dtype=np.float32) if with_train else None,
-            failed=np.zeros(len(rows), dtype=np.bool_),
-        )
         try:
-            self._fill(out, rows, loss)
+            return self._reader.rows(self._places(rows), loss, with_train=with_train)
         except StoreError:  # a file is gone since the last refresh: joined to a larger one, whose rows are the same
             self._forget(manifests=False)
             self.refresh(listing=True)
-            self._fill(out, rows, loss)
-        return out
-
-    def _fill(self, out: StoredRows, rows: Sequence[RowId], loss: str) -> None:
-        for file, places in self._by_file(rows).items():
-            positions, inside = np.array([*places]), np.array([*places.values()])
-            found = self._losses(file, loss, with_train=out.train_losses is not None)
-            out.members[positions] = unpack(found.members[inside], self.n)
-            out.losses[positions] = found.losses[inside]
-            out.failed[positions] = found.failed[inside]
-            if out.train_losses is not None and found.train_losses is not None:
-                out.train_losses[positions] = found.train_losses[inside]
+            return self._reader.rows(self._places(rows), loss, with_train=with_train)
 
     def files_of(self, rows: Sequence[RowId]) -> list[FileId | None]:
         """The file in which each row stands, None where no file has it."""
@@ -231,7 +211,7 @@ class LossStore:
         self._skipped = set()
         self._manifests = dict(self._given_manifests) if manifests else {}
         self._taken = False
-        self._decoded.clear()
+        self._reader.clear()
 
     def _take_manifests(self) -> None:
         """Read the manifests; one that is damaged, or of something else, is passed over, and its campaign listed."""
@@ -269,28 +249,14 @@ class LossStore:
                 self._index.add(file, keys, size)
         self._pending.clear()
 
-    def _by_file(self, rows: Iterable[RowId]) -> dict[FileId, dict[int, int]]:
-        """For each file the positions asked -> rows in the file; files in the order in which they are first needed."""
-        found: dict[FileId, dict[int, int]] = defaultdict(dict)
+    def _places(self, rows: Sequence[RowId]) -> list[Place]:
+        """Where the rows stand; raises StoreRefused where one is nowhere."""
         rows = list(rows)
-        for position, (row, place) in enumerate(zip(rows, self._index.places(rows), strict=True)):
-            if place is None:
-                raise StoreRefused(
-                    f"retrain {row.key.hex()}, replicate {row.replicate}, is not in the store",
-                    mend="`apportion resume JOB` trains what is missing",
-                )
-            found[place.file][position] = place.row
-        return found
-
-    def _losses(self, file: FileId, loss: str, *, with_train: bool) -> LossRows:
-        try:
-            return self._decoded.get(
-                (file, loss, with_train), lambda: self.chunks.losses(file, loss, with_train=with_train)
+        places = self._index.places(rows)
+        absent = next((row for row, place in zip(rows, places, strict=True) if place is None), None)
+        if absent is not None:
+            raise StoreRefused(
+                f"retrain {absent.key.hex()}, replicate {absent.replicate}, is not in the store",
+                mend="`apportion resume JOB` trains what is missing",
             )
-        except ChunkError as error:
-            raise StoreRefused([self.chunks.problem(file, error)]) from error
-
-
-def _bytes_of(rows: LossRows) -> int:
-    train = 0 if rows.train_losses is None else rows.train_losses.nbytes
-    return rows.members.nbytes + rows.losses.nbytes + train + rows.failed.nbytes + _BYTES_BESIDE
+        return [place for place in places if place is not None]

@@ -240,7 +240,7 @@ def test_the_same_rows_give_the_same_bits_through_a_small_cache(folder):
         assert (
             whole.read(block, "cross_entropy").losses.tobytes() == small.read(block, "cross_entropy").losses.tobytes()
         )
-    assert small._decoded.bytes <= 5000 < whole._decoded.bytes
+    assert small._reader.bytes <= 5000 < whole._reader.bytes
 
 
 def test_streaming_over_a_store_takes_bounded_memory(tmp_path):

@@ -207,6 +207,29 @@ def test_a_damaged_chunk_is_found_set_aside_and_its_rows_alone_are_trained_again
     assert bits(job) == wanted
 
 
+def test_losses_of_a_loop_elsewhere_are_taken_in_and_kept_like_trained_ones(mode, capfd):
+    job = mode.job("imported")
+    rng = np.random.default_rng(3)
+    members, law = rng.random((30, 40)) < 0.5, np.full(41, -40 * np.log(2.0))
+    law += np.concatenate([[0.0], np.cumsum(np.log(np.arange(40, 0, -1) / np.arange(1, 41)))])
+    losses = rng.random((30, 10)).astype(np.float32)
+    np.savez(job.parent / "members.npz", members=members, log_size_law=law)
+    np.savez(job.parent / "losses.npz", cross_entropy=losses)
+    text = job.read_text(encoding="utf-8")
+    own = "{design: subsets_from_file, file: members.npz}"
+    job.write_text(text.replace("{design: bernoulli, probability: 0.5, retrains: 120}", own), encoding="utf-8")
+    words = ["import", str(job), str(job.parent / "members.npz"), str(job.parent / "losses.npz")]
+    assert run_command(words) == 0
+    assert "30 rows taken in" in capfd.readouterr().out
+    assert run_command(words) == 0
+    assert "0 rows taken in, 30 were in the store already" in capfd.readouterr().out
+    assert run_command(["run", str(job)]) == 0
+    assert "30 of 32 retrains are in the store already" in capfd.readouterr().err
+    assert run_command(["verify", str(job)]) == 0
+    [campaign] = open_result(load_job(job)).campaigns
+    np.testing.assert_array_equal(next(campaign.retrains("cross_entropy", 0, 30)).losses, losses)
+
+
 def test_no_planted_secret_is_in_what_a_campaign_leaves(mode, capfd):
     if mode.cloud is None:
         pytest.skip("a folder has no secrets")
