@@ -32,7 +32,7 @@ data: {{train: data.py:load}}
 learner: {{kind: function, function: data.py:losses, deterministic: true}}
 campaigns:
   - {{design: bernoulli, probability: 0.5, retrains: {retrains}}}
-values: [banzhaf]
+values: [banzhaf_sample_reuse]
 cluster: {{address: in_process}}
 """
 CODE = f"""
@@ -50,7 +50,7 @@ COMMANDS = (
     ("status", []),
     ("query", ["select size, avg(loss_at(5)) as loss from retrains group by size order by size limit 3"]),
     ("query", ["select avg(loss_at(5)) as loss from retrains where has(17)"]),
-    ("values", ["--value", "banzhaf"]),
+    ("values", ["--value", "banzhaf_sample_reuse"]),
     ("explain", ["--test", "5"]),
     ("report", []),
     ("verify", []),

@@ -1,6 +1,7 @@
 """Adding to what is there: whatever is asked beyond a store, exactly that is trained, and no file is touched."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,9 @@ from test_run import a_job, cancer, carried_out
 from orchestrator import Job, open_result
 from workers.chunk_file import decode_keys
 
-pytestmark = pytest.mark.usefixtures("tracking_database")
-
 BERNOULLI = {"design": "bernoulli", "probability": 0.5, "retrains": 40}
 UNIFORM = {"design": "uniform", "size": 40, "retrains": 30}
-UNTIL = {"value": "banzhaf", "below": 0.08, "at_most": 200, "every": 50}
+UNTIL = {"value": "banzhaf_sample_reuse", "below": 0.08, "at_most": 200, "every": 50}
 
 
 def chunk_hashes(folder: Path) -> dict[str, str]:
@@ -34,7 +33,9 @@ def planned(result) -> set[tuple[bytes, int]]:
 
 
 def with_campaigns(folder: Path, *campaigns: dict[str, object], **changes: object) -> Job:
-    return a_job(folder, campaigns=list(campaigns), **changes)
+    return a_job(
+        folder, **{"campaigns": list(campaigns), "values": ["banzhaf_sample_reuse", "downsampling"], **changes}
+    )
 
 
 ADDITIONS = {
@@ -44,16 +45,25 @@ ADDITIONS = {
     "another seed of the design": ([{**BERNOULLI, "seed": 99}], {}, 40),
     "another seed of the job": ([BERNOULLI], {"seed": 99}, 40),
     "replicates of the same subsets": ([{**BERNOULLI, "replicates": 2}], {}, None),
-    "another value": ([BERNOULLI], {"values": ["banzhaf", "ame", "datamodel"]}, 0),
+    "another value": ([BERNOULLI], {"values": ["banzhaf_sample_reuse", "datamodel"]}, 0),
     "a lowered budget": ([{**BERNOULLI, "retrains": 20}], {}, 0),
     "everything again": ([BERNOULLI], {}, 0),
 }
 
 
+@pytest.fixture(scope="module")
+def begun(template_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one campaign of 40 draws."""
+    folder = tmp_path_factory.mktemp("begun")
+    shutil.copy(template_database, folder / "apportion.db")
+    carried_out(with_campaigns(folder, BERNOULLI))
+    return folder
+
+
 @pytest.mark.parametrize("name", ADDITIONS)
-def test_an_addition_trains_what_the_store_lacks_and_nothing_else(tmp_path, name):
+def test_an_addition_trains_what_the_store_lacks_and_nothing_else(begun, tmp_path, name):
     campaigns, changes, wanted = ADDITIONS[name]
-    carried_out(with_campaigns(tmp_path, BERNOULLI))
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     hashes, known = chunk_hashes(tmp_path), set().union(*rows_of(tmp_path).values())
     result, _ = carried_out(with_campaigns(tmp_path, *campaigns, **changes))
     after = chunk_hashes(tmp_path)
@@ -68,14 +78,16 @@ def test_an_addition_trains_what_the_store_lacks_and_nothing_else(tmp_path, name
     ).values.shape == (60, 20)
 
 
+@pytest.mark.usefixtures("tracking_database")
 def test_a_rule_may_be_raised_later_and_goes_on_from_what_is_there(tmp_path, template_database):
     first = with_campaigns(tmp_path, {**BERNOULLI, "retrains": {"until": UNTIL}})
     coarse, _ = carried_out(first)
     hashes, known = chunk_hashes(tmp_path), set().union(*rows_of(tmp_path).values())
-    finer = {**BERNOULLI, "retrains": {"until": {**UNTIL, "below": 0.04, "at_most": 600}}}
+    below = round(0.6 * float(coarse.values("banzhaf_sample_reuse").standard_errors.mean()), 4)
+    finer = {**BERNOULLI, "retrains": {"until": {**UNTIL, "below": below, "at_most": 600}}}
     fine, said = carried_out(with_campaigns(tmp_path, finer))
     assert coarse.campaigns[0].plan.draws < fine.campaigns[0].plan.draws <= 600
-    assert "(wanted: below 0.04)" in said
+    assert f"(wanted: below {below:g})" in said
     after = chunk_hashes(tmp_path)
     assert {file: after.get(file) for file in hashes} == hashes
     added = [row for file, rows in rows_of(tmp_path).items() if file not in hashes for row in rows]
@@ -87,7 +99,9 @@ def test_a_rule_may_be_raised_later_and_goes_on_from_what_is_there(tmp_path, tem
     (fresh / "apportion.db").write_bytes(template_database.read_bytes())
     at_once, _ = carried_out(with_campaigns(fresh, finer))
     assert at_once.campaigns[0].plan.draws == fine.campaigns[0].plan.draws
-    assert at_once.values("banzhaf").values.tobytes() == fine.values("banzhaf").values.tobytes()
+    assert (
+        at_once.values("banzhaf_sample_reuse").values.tobytes() == fine.values("banzhaf_sample_reuse").values.tobytes()
+    )
     again, _ = carried_out(first)  # the weaker rule is met where it was met before
     assert again.campaigns[0].plan.draws == coarse.campaigns[0].plan.draws
     fixed, said = carried_out(with_campaigns(tmp_path, {**BERNOULLI, "retrains": 650}))
@@ -95,6 +109,7 @@ def test_a_rule_may_be_raised_later_and_goes_on_from_what_is_there(tmp_path, tem
     assert f"{fine.campaigns[0].plan.draws + 2} of 652 retrains are in the store already" in said
 
 
+@pytest.mark.usefixtures("tracking_database")
 def test_another_loss_is_added_by_retrains_and_from_kept_models_by_none(tmp_path):
     learner = {"kind": "logistic_regression", "c": 0.1, "losses": ["cross_entropy"], "keep": True}
     result, _ = carried_out(a_job(tmp_path, learner=learner))
@@ -109,11 +124,10 @@ def test_another_loss_is_added_by_retrains_and_from_kept_models_by_none(tmp_path
     assert same.all()
 
 
-def test_other_test_instances_are_another_store_unless_they_are_added_by_extend(tmp_path):
+def test_other_test_instances_are_another_store_unless_they_are_added_by_extend(begun):
     data = cancer()
-    carried_out(a_job(tmp_path))
     moved = {**data, "X_test": data["X_test"][:10], "y_test": data["y_test"][:10]}
     with pytest.raises(Exception, match="test set") as refused:
-        carried_out(a_job(tmp_path, data=moved))
+        carried_out(a_job(begun, data=moved))
     assert getattr(refused.value, "exit_code", 0) == 5
     assert "extend" in str(refused.value), "how to add tests is said"
