@@ -18,7 +18,7 @@ from orchestrator.jobs.job import Job
 from orchestrator.tracking.addresses import mask_address
 
 VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-SECONDS_FOR_AN_AGENT = 30.0
+SECONDS_FOR_AN_AGENT = 90.0
 _JOB_KEY = "apportion_job"
 
 

@@ -79,8 +79,9 @@ def test_a_job_is_sent_watched_killed_resumed_by_its_name_and_stopped(tmp_path, 
     with jobs_cluster(alone.parent / "counts") as (address, environment):
         person = Person(tmp_path / "elsewhere", environment | {"MLFLOW_TRACKING_URI": uri})
         began = time.monotonic()
-        assert person.types("submit", str(job / "job.yaml"), "--address", address)[0] == 0
-        assert time.monotonic() - began < 60
+        code, said = person.types("submit", str(job / "job.yaml"), "--address", address)
+        assert code == 0, said
+        assert time.monotonic() - began < 100  # most of it until the cluster, just started, takes jobs
         for path in job.iterdir():
             path.unlink()  # what runs is on the cluster; what `resume` needs is in the store
 

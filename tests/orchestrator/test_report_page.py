@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from functools import cache
 from html.parser import HTMLParser
 
@@ -313,15 +314,14 @@ def test_a_browser_draws_the_page_light_and_dark(tmp_path):
     assert corners[1] < 40
 
 
-LOAD = """<!DOCTYPE html><body><pre id="out"></pre><script>
-const began = performance.now(), frame = document.createElement("iframe");
-frame.width = 1000; frame.height = 800;
-frame.onload = () => requestAnimationFrame(() => requestAnimationFrame(() => {{
-  document.getElementById("out").textContent = "loaded " + Math.round(performance.now() - began);
-}}));
-frame.src = "{address}";
-document.body.append(frame);
-</script>"""
+def seconds_to_open(path, tmp_path):
+    """The shortest of three times from the browser's start to the page's load event and its text."""
+    taken = []
+    for _ in range(3):
+        began = time.monotonic()
+        in_chromium(path, tmp_path, "--dump-dom")
+        taken.append(time.monotonic() - began)
+    return min(taken)
 
 
 @pytest.mark.slow
@@ -345,10 +345,8 @@ def test_ten_thousand_by_a_thousand_values_are_a_page_that_opens_at_once(shape, 
     page = tmp_path / "report.html"
     write_report(contents, page)
     assert page.stat().st_size < 2_000_000
-    wrapper = tmp_path / "wrapper.html"
-    wrapper.write_text(LOAD.format(address=page.as_uri()), encoding="utf-8")
-    seen = in_chromium(wrapper, tmp_path, "--dump-dom", "--timeout=20000").stdout
-    measured = re.search(r"loaded (\d+)", seen)
-    assert measured is not None
-    sys.stdout.write(f"{page.stat().st_size:,} bytes, opened and drawn in {measured[1]} ms\n")
-    assert int(measured[1]) < 2_000
+    blank = tmp_path / "blank.html"
+    blank.write_text("<!DOCTYPE html><title>nothing</title>", encoding="utf-8")
+    opening = seconds_to_open(page, tmp_path) - seconds_to_open(blank, tmp_path)
+    sys.stdout.write(f"{page.stat().st_size:,} bytes, opened {opening:.2f} s later than an empty page\n")
+    assert opening < 2.0
