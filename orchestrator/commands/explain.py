@@ -8,6 +8,7 @@ import pandas as pd
 from estimators.influence import Influence
 from orchestrator.errors import JobError
 from orchestrator.explaining import Explanation, explain_test, explain_train, position_of
+from orchestrator.influences.placed import PlacedInfluences
 from orchestrator.jobs.job_file import load_job
 from orchestrator.results import JobResult, open_result
 
@@ -54,7 +55,8 @@ def command(
 
 def _influence(result: JobResult, value: str | None, loss: str | None, campaign: str | None) -> Influence:
     for name in (value,) if value is not None else _influences(result):
-        found = result.values(name, loss=loss, campaign=campaign)
+        with PlacedInfluences(result.job, lambda note: click.echo(note, err=True)) as pool:
+            found = result.values(name, loss=loss, campaign=campaign, pool=pool)
         if isinstance(found, Influence):
             return found
         raise JobError(

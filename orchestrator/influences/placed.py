@@ -9,7 +9,7 @@ from orchestrator.cluster.ray_session import has_ray_session
 from orchestrator.errors import ResourceMissing
 from orchestrator.influences.work import InfluencePool, InfluenceWork, InThisProcess
 from orchestrator.jobs.job import Job
-from orchestrator.placement import IN_PROCESS, workers_that_fit
+from orchestrator.placement import IN_PROCESS, LOCAL, workers_that_fit
 
 WITH_RAY_UP, WITH_RAY_TO_START = 1e11, 1e12
 """Operations from which Ray is worth it: some 5 s of one core's products, and 50 s where it has to be started first."""
@@ -18,7 +18,7 @@ WITH_RAY_UP, WITH_RAY_TO_START = 1e11, 1e12
 class PlacedInfluences:
     """Small influences in this process, large ones on the job's Ray, which is reached when the first one comes.
 
-    Where it is not reached they are worked out here, and `say` is told. To be closed.
+    Where it is not reached, or fails, they are worked out here, and `say` is told. To be closed.
     """
 
     def __init__(self, job: Job, say: Callable[[str], None]) -> None:
@@ -29,10 +29,19 @@ class PlacedInfluences:
 
     def influence(self, work: InfluenceWork) -> Influence:
         """The influence."""
-        return (self._on_ray() if self._is_worth_it(work) else self._here).influence(work)
+        if not self._is_worth_it(work):
+            return self._here.influence(work)
+        try:
+            return self._on_ray().influence(work)
+        except ResourceMissing as error:
+            self._say(f"note: values are worked out in this process: {error.problems[0].what}")
+            self._there = self._here
+            return self._here.influence(work)
 
     def _is_worth_it(self, work: InfluenceWork) -> bool:
-        if self._job.cluster.address == IN_PROCESS or workers_that_fit(self._job) < 2 or len(work.blocks(parts=2)) < 2:
+        address = self._job.cluster.address
+        alone = address == IN_PROCESS or (address == LOCAL and workers_that_fit(self._job) < 2)
+        if alone or self._there is self._here or len(work.blocks(parts=2)) < 2:
             return False
         return work.operations >= (WITH_RAY_UP if self._there is not None or has_ray_session() else WITH_RAY_TO_START)
 
@@ -42,12 +51,8 @@ class PlacedInfluences:
             from orchestrator.cluster.ray_cluster import open_cluster  # noqa: PLC0415
 
             asked = self._job.cluster
-            try:
-                self._close = open_cluster(asked.address, timeout=asked.start_timeout).close
-                self._there = RayTasks(cpus=self._job.workers.cpus)
-            except ResourceMissing as error:
-                self._say(f"note: values are worked out in this process: {error.problems[0].what}")
-                self._there = self._here
+            self._close = open_cluster(asked.address, timeout=asked.start_timeout).close
+            self._there = RayTasks(cpus=self._job.workers.cpus)
         return self._there
 
     def close(self) -> None:
