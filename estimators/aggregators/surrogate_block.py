@@ -27,10 +27,10 @@ ORDERS = (0.8, 2.5)
 ROWS_TO_FIT = 160
 END_NOISE = 1e-6
 
-MOST_UNLIKE = 0.002
+MOST_UNLIKE = 0.025
 """Up to this difference between units their mean, which enters a variance by its square over their number, is taken
-from the product behind the value: a variance is off by at most twice this share of its mean square, and by far less
-unless all that is left is one instance's effect."""
+from the product behind the value. A variance is off by twice this share of its mean square at the very worst, were the
+differences aligned with what is left; they are not: seen are 1e-5, and 3e-3 where one instance outweighs all others."""
 
 MOST_PREDICTED = 4.0
 """A leave-one-out residual counts fully where its variance is at most this many times the typical one."""
@@ -198,7 +198,7 @@ class _Correction:
         return replace(found, alike=found.ratio()) if not surrogate.process.together else found
 
     def ratio(self) -> float | None:
-        """`alike`, where units of one item each differ in it by 0.2 % at most."""
+        """`alike`, where units of one item each differ in it by 2.5 % at most."""
         left_out = self.trust * self.process.predicted[:, None]  # over the coefficients
         seen = self.share * self.process.own[:, None] + (1.0 - self.share) * left_out
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -99,11 +99,11 @@ def test_a_spread_over_units_is_that_of_plain_sums(alike, in_pairs):
 
 
 def test_errors_from_the_values_own_product_are_those_of_a_product_of_their_own(monkeypatch):
-    design = design_of("bernoulli", 300, seed=1)
-    members, rng = design.draws(0, 700), np.random.default_rng(8)
-    effects = rng.normal(size=(300, 5)) / 20
+    design = design_of("bernoulli", 1200, seed=1)
+    members, rng = design.draws(0, 600), np.random.default_rng(8)
+    effects = rng.normal(size=(1200, 5)) / 20
     effects[0] = 1.0  # much of what a surrogate leaves is one instance's effect
-    losses = members @ effects + 0.3 * rng.normal(size=(700, 5))
+    losses = members @ effects + 0.3 * rng.normal(size=(600, 5))
     ends = EndRows(losses[:1], losses[1], deterministic=True)
 
     def errors():
@@ -118,7 +118,7 @@ def test_errors_from_the_values_own_product_are_those_of_a_product_of_their_own(
 
     monkeypatch.setattr(Sides, "variance", counted)
     monkeypatch.setattr(surrogate_block, "MOST_UNLIKE", -1.0)
-    np.testing.assert_allclose(ours, errors(), rtol=1e-4)
+    np.testing.assert_allclose(ours, errors(), rtol=1e-3)
     assert all(own)
     monkeypatch.undo()
     monkeypatch.setattr(Sides, "variance", counted)
