@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from estimators.errors import EstimatorError
 from estimators.gradient.convolved import Convolved
-from estimators.gradient.forms import Dense, LayerRows, Outer, Tokens
+from estimators.gradient.forms import Dense, LayerRows, Outer
 from estimators.gradient.layout import CONVOLUTIONS, Layer, Layout
 from estimators.gradient.objective import Instances, Objective
 from estimators.gradient.rows import GradientRows
+from estimators.gradient.tokens import Tokens
 
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 

@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from estimators.gradient.forms import Outer
+from estimators.gradient.forms import Dense, Moments, Outer
 
 MANY_PLACES = 128
 SMALL_WEIGHT = 2**14
@@ -39,12 +39,26 @@ class Convolved:
 
     def outer(self) -> Outer:
         """The same as sums over places of outer products, with patches [b, T, channels times kernel]; no groups."""
+        windows = self._windows()
+        patches = windows.movedim(1, 1 + len(self.stride)).reshape(len(self), self.places, -1)
+        return Outer(patches, self.slopes.flatten(2).transpose(1, 2), self.bias)
+
+    def _windows(self) -> Tensor:
+        """What each place of the kernel sees, [b, channels, *places, *kernel] (a view)."""
         given = self.images
         for axis, (size, stride, gap) in enumerate(zip(self.shape[2:], self.stride, self.dilation, strict=True), 2):
             given = given.unfold(axis, (size - 1) * gap + 1, stride)[..., ::gap]
-        dims = len(self.stride)
-        patches = given.movedim(1, dims + 1).reshape(len(given), self.places, -1)
-        return Outer(patches, self.slopes.flatten(2).transpose(1, 2), self.bias)
+        return given
+
+    def second_moments(self) -> Moments:
+        """Sums over instances and places; no groups. Patches list channels last, as images lie in memory."""
+        patches = self._windows().movedim(1, -1).reshape(len(self) * self.places, -1)
+        kernel, channels = prod(self.shape[2:]), self.shape[1]
+        square = (patches.T @ patches).view(kernel, channels, kernel, channels).permute(1, 0, 3, 2)
+        total = patches.sum(dim=0).view(kernel, channels).T
+        slopes = self.slopes.movedim(1, -1).reshape(len(patches), -1)
+        moments = Moments(slopes.T @ slopes, square.reshape(kernel * channels, -1), self.places)
+        return moments.with_ones(total.flatten(), len(patches)) if self.bias else moments
 
     def dense(self) -> Tensor:
         """Written out, [b, p_l]."""
@@ -82,19 +96,25 @@ class Convolved:
         rows: Tensor = found[1]
         return rows
 
-    def _by_ghosts(self, other: "Convolved") -> bool:
+    def _by_ghosts(self, places: int) -> bool:
         din = prod(self.shape[1:])
-        return self.groups == 1 and self.places * other.places * (self.shape[0] + din) <= self.shape[0] * din
+        return self.groups == 1 and self.places * places * (self.shape[0] + din) <= self.shape[0] * din
 
-    def dot(self, other: "Convolved") -> Tensor:
+    def dot(self, other: "Convolved | Dense") -> Tensor:
         """By ghost products of patches where places are few, else by one matrix product."""
-        if self._by_ghosts(other):
+        if isinstance(other, Dense):
+            return self.dense() @ other.rows.T
+        if self._by_ghosts(other.places):
             return self.outer().dot(other.outer())
         return self.dense() @ other.dense().T
 
+    def held(self) -> "Convolved | Dense":
+        """Written out where places are many."""
+        return self if self._by_ghosts(self.places) else Dense(self.dense())
+
     def row_dot(self, other: "Convolved") -> Tensor:
         """The same, instance by instance."""
-        if self._by_ghosts(other):
+        if self._by_ghosts(other.places):
             return self.outer().row_dot(other.outer())
         mine = self.dense()
         return (mine * (mine if other is self else other.dense())).sum(dim=1)

@@ -14,11 +14,8 @@ from estimators.gradient.fitting import fit_curvature
 from estimators.gradient.objective import Instances
 from estimators.gradient.record import Estimator
 from estimators.gradient.source import GradientSource
-from estimators.gradient.stage import Stage, TestSide
+from estimators.gradient.stage import SIDE_FLOATS, Stage, TestSide
 from estimators.gradient.trajectory import Checkpoint, Trajectory
-
-SIDE_FLOATS = 2**27
-"""Solved test gradients held at once (0.5 GB in float32); more tests are taken in further columns."""
 
 
 class BlockName(NamedTuple):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 PAIRS_AT_ONCE = 2**24
+HALVES_AT_ONCE = 2**20
+"""Numbers of a half-made contraction at once: they stay in the cache until the other half."""
 
 
 class LayerRows(Protocol):
@@ -24,8 +26,12 @@ class LayerRows(Protocol):
         """The gradients written out, [b, p_l]."""
         ...
 
-    def dot(self, other: Self) -> Tensor:
+    def dot(self, other: "Self | Dense") -> Tensor:
         """Inner products [b, b'] with the gradients of other instances."""
+        ...
+
+    def held(self) -> "Self | Dense":
+        """The same as many blocks will meet it: written out where `dot` would write it out for each of them."""
         ...
 
     def row_dot(self, other: Self) -> Tensor:
@@ -63,6 +69,10 @@ class Dense:
         """One matrix product."""
         return self.rows @ other.rows.T
 
+    def held(self) -> "Dense":
+        """As it is."""
+        return self
+
     def row_dot(self, other: "Dense") -> Tensor:
         """Row by row."""
         return (self.rows * other.rows).sum(dim=1)
@@ -78,6 +88,29 @@ class Dense:
     def scaled(self, factors: Tensor) -> "Dense":
         """Rows times factors."""
         return Dense(self.rows * factors[:, None])
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Sums over instances and positions: slopes s s^T [dout, dout], inputs a a^T [din, din]; positions T of each."""
+
+    slopes: Tensor
+    inputs: Tensor
+    positions: int
+
+    def with_ones(self, total: Tensor, count: int) -> "Moments":
+        """As if every input had a 1 appended. total: sum of inputs [din]; count: how many."""
+        side = total[:, None]
+        below = torch.cat([side.T, side.new_full((1, 1), count)], dim=1)
+        return replace(self, inputs=torch.cat([torch.cat([self.inputs, side], dim=1), below]))
+
+    def double(self) -> "Moments":
+        """In float64."""
+        return replace(self, slopes=self.slopes.double(), inputs=self.inputs.double())
+
+    def plus(self, other: "Moments") -> "Moments":
+        """Those of both."""
+        return replace(self, slopes=self.slopes + other.slopes, inputs=self.inputs + other.inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +144,27 @@ class Outer:
         weight = self.weight_rows().flatten(1)
         return torch.cat([weight, self.slopes.sum(dim=1)], dim=1) if self.bias else weight
 
-    def dot(self, other: "Outer") -> Tensor:
-        """By ghost products where T T' (din + dout) is at most din dout, else by one matrix product."""
+    def _by_ghosts(self, positions: int) -> bool:
+        """Whether inner products with gradients of that many positions are cheaper than writing both out."""
         dout, din = self.shape
-        positions = self.inputs.shape[1] * other.inputs.shape[1]
-        if positions > 1 and positions * (din + dout) > din * dout:
+        pairs = self.inputs.shape[1] * positions
+        return pairs == 1 or pairs * (din + dout) <= din * dout
+
+    def dot(self, other: "Outer | Dense") -> Tensor:
+        """By ghost products where T T' (din + dout) is at most din dout, else by one matrix product."""
+        if isinstance(other, Dense):
+            return self.dense() @ other.rows.T
+        positions = other.inputs.shape[1]
+        if not self._by_ghosts(positions):
             return self.dense() @ other.dense().T
-        if positions == 1:
+        if self.inputs.shape[1] * positions == 1:
             return self._ghost_single(other)
-        step = max(1, PAIRS_AT_ONCE // (positions * len(other)))
+        step = max(1, PAIRS_AT_ONCE // (self.inputs.shape[1] * positions * len(other)))
         return torch.cat([part.ghost(other) for part in self._parts(step)])
+
+    def held(self) -> "Outer | Dense":
+        """Written out where places are many."""
+        return self if self._by_ghosts(self.inputs.shape[1]) else Dense(self.dense())
 
     def _ghost_single(self, other: "Outer") -> Tensor:
         inputs = self.inputs[:, 0] @ other.inputs[:, 0].T
@@ -144,9 +188,7 @@ class Outer:
 
     def row_dot(self, other: "Outer") -> Tensor:
         """Ghost products or written out, instance by instance."""
-        dout, din = self.shape
-        positions = self.inputs.shape[1] * other.inputs.shape[1]
-        if positions > 1 and positions * (din + dout) > din * dout:
+        if not self._by_ghosts(other.inputs.shape[1]):
             return (self.dense() * other.dense()).sum(dim=1)
         inputs = self.inputs @ other.inputs.transpose(1, 2)
         if self.bias:
@@ -160,12 +202,12 @@ class Outer:
         if self.inputs.shape[1] > 1 or len(vectors) * min(dout, din) > count:
             return self.dense() @ vectors.T
         weights = vectors[:, :count].view(-1, dout, din)
-        if dout <= din:
-            halves = self.inputs[:, 0] @ weights.transpose(1, 2)
-            found = torch.einsum("mbo,bo->bm", halves, self.slopes[:, 0])
-        else:
-            halves = self.slopes[:, 0] @ weights
-            found = torch.einsum("mbi,bi->bm", halves, self.inputs[:, 0])
+        one, other = self.inputs[:, 0], self.slopes[:, 0]
+        if dout > din:
+            weights, one, other = weights.transpose(1, 2), other, one
+        step = max(1, HALVES_AT_ONCE // other.numel())
+        parts = (weights[at : at + step] for at in range(0, len(weights), step))
+        found = torch.cat([_contracted(one, other, part) for part in parts], dim=1)
         return found + self.slopes[:, 0] @ vectors[:, count:].T if self.bias else found
 
     def mix(self, weights: Tensor) -> Tensor:
@@ -174,77 +216,19 @@ class Outer:
         summed = (weighted.transpose(1, 2) @ self.inputs.flatten(0, 1)).flatten(1)
         return torch.cat([summed, weighted.sum(dim=1)], dim=1) if self.bias else summed
 
+    def second_moments(self) -> Moments:
+        """Sums over instances and positions."""
+        inputs, slopes = self.inputs.flatten(0, 1), self.slopes.flatten(0, 1)
+        moments = Moments(slopes.T @ slopes, inputs.T @ inputs, self.inputs.shape[1])
+        return moments.with_ones(inputs.sum(dim=0), len(inputs)) if self.bias else moments
+
     def scaled(self, factors: Tensor) -> "Outer":
         """The slopes times factors."""
         return replace(self, slopes=self.slopes * factors[:, None, None])
 
 
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """An embedding's gradients: row ids_t of the table gets s_t. ids: [b, T]; slopes: [b, T, d]; table: its rows."""
-
-    ids: Tensor
-    slopes: Tensor
-    table: int
-
-    def __len__(self) -> int:
-        """Number of instances."""
-        return len(self.ids)
-
-    def dense(self) -> Tensor:
-        """Written out, [b, table d]."""
-        rows = self.slopes.new_zeros(len(self), self.table, self.slopes.shape[2])
-        index = self.ids[:, :, None].expand_as(self.slopes)
-        return rows.scatter_add_(1, index, self.slopes).flatten(1)
-
-    def dot(self, other: "Tokens") -> Tensor:
-        """Sum over t, t' of [same token] s_t . s_t'."""
-        positions = self.ids.shape[1] * other.ids.shape[1]
-        step = max(1, PAIRS_AT_ONCE // (positions * len(other)))
-        return torch.cat([self._ghost(other, slice(at, at + step)) for at in range(0, len(self), step)])
-
-    def _ghost(self, other: "Tokens", part: slice) -> Tensor:
-        products = self.slopes[part].flatten(0, 1) @ other.slopes.flatten(0, 1).T
-        same = self.ids[part].flatten()[:, None] == other.ids.flatten()
-        shape = (-1, self.ids.shape[1], len(other), other.ids.shape[1])
-        return (products * same).view(shape).sum(dim=(1, 3))
-
-    def row_dot(self, other: "Tokens") -> Tensor:
-        """The same, instance by instance."""
-        same = self.ids[:, :, None] == other.ids[:, None, :]
-        return (same * (self.slopes @ other.slopes.transpose(1, 2))).sum(dim=(1, 2))
-
-    def times(self, vectors: Tensor) -> Tensor:
-        """Only the table's rows that occur are read."""
-        tables = vectors.view(len(vectors), self.table, -1)
-        return torch.stack([(table[self.ids] * self.slopes).sum(dim=(1, 2)) for table in tables], dim=1)
-
-    def mix(self, weights: Tensor) -> Tensor:
-        """Sums into the table, one a row of weights."""
-        ids, width = self.ids.flatten(), self.slopes.shape[2]
-        sums = self.slopes.new_zeros(len(weights), self.table, width)
-        for total, row in zip(sums, weights, strict=True):
-            total.index_add_(0, ids, (row[:, None, None] * self.slopes).flatten(0, 1))
-        return sums.flatten(1)
-
-    def scaled(self, factors: Tensor) -> "Tokens":
-        """The slopes times factors."""
-        return replace(self, slopes=self.slopes * factors[:, None, None])
-
-    def strongest(self, count: int) -> "Tokens":
-        """Each instance's `count` tokens with the largest summed gradients (Yeh et al. 2022, TracIn-WE-Topk)."""
-        ids, sums = self._merged()
-        kept = min(count, ids.shape[1])
-        top = sums.norm(dim=2).topk(kept, dim=1).indices
-        return Tokens(ids.gather(1, top), sums.gather(1, top[:, :, None].expand(-1, -1, sums.shape[2])), self.table)
-
-    def _merged(self) -> tuple[Tensor, Tensor]:
-        """Each token once an instance, with its summed gradient; places left over have a zero gradient."""
-        order = self.ids.argsort(dim=1, stable=True)
-        ids = self.ids.gather(1, order)
-        slopes = self.slopes.gather(1, order[:, :, None].expand_as(self.slopes))
-        fresh = torch.ones_like(ids, dtype=torch.bool)
-        fresh[:, 1:] = ids[:, 1:] != ids[:, :-1]
-        place = fresh.cumsum(dim=1) - 1
-        sums = torch.zeros_like(slopes).scatter_add_(1, place[:, :, None].expand_as(slopes), slopes)
-        return torch.zeros_like(ids).scatter_(1, place, ids), sums
+def _contracted(one: Tensor, other: Tensor, matrices: Tensor) -> Tensor:
+    """other_b . (matrices_m one_b), [b, m], by one product for all matrices [m, other, one]."""
+    count, width, _ = matrices.shape
+    halves = (one @ matrices.reshape(count * width, -1).T).view(len(one), count, width)
+    return (halves * other[:, None]).sum(dim=2)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from estimators.gradient.convolved import Convolved
-from estimators.gradient.forms import Dense, LayerRows, Outer, Tokens
+from estimators.gradient.forms import Dense, LayerRows, Outer
 from estimators.gradient.layout import Layer, Layout
 from estimators.gradient.record import Projection
 from estimators.gradient.rows import GradientRows
+from estimators.gradient.tokens import Tokens
 from estimators.seeding import derive_seed
 
 KEPT_FLOATS = 2**27

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from estimators.gradient.forms import Dense, LayerRows, Tokens
+from estimators.gradient.forms import Dense, LayerRows
+from estimators.gradient.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class GradientRows:
     def dot(self, other: "GradientRows") -> Tensor:
         """Inner products [b, b'] float64."""
         return _total(layer.dot(theirs) for layer, theirs in _pairs(self, other))
+
+    def held(self) -> "GradientRows":
+        """The same as many blocks will meet it."""
+        return GradientRows(tuple(layer.held() for layer in self.layers), self.outputs, self.losses)
 
     def row_dot(self, other: "GradientRows") -> Tensor:
         """Inner products [b] float64, instance by instance."""

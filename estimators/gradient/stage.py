@@ -13,6 +13,9 @@ from estimators.gradient.rows import GradientRows
 from estimators.gradient.source import GradientSource
 from estimators.gradient.trajectory import Checkpoint
 
+SIDE_FLOATS = 2**27
+"""Solved test gradients held at once (0.5 GB in float32); more tests are taken in further columns."""
+
 
 @dataclass(frozen=True, slots=True)
 class TestSide:
@@ -131,7 +134,8 @@ class Stage:
         each = [] if joint else [test_factors(rows, self.estimator.normalise) for rows, _ in pairs]
         factors = torch.cat([f for f in each if f is not None]) if any(f is not None for f in each) else None
         if isinstance(self.curvature, Identity) and not joint:
-            return TestSide(rows=rotated, factors=factors)
+            few = sum(len(rows) for rows in rotated) * self.source.layout.size <= SIDE_FLOATS
+            return TestSide(rows=tuple(rows.held() for rows in rotated) if few else rotated, factors=factors)
         solved = [self.curvature.solved(rows) for rows in rotated]
         vectors = tuple(torch.cat(parts).contiguous() for parts in zip(*solved, strict=True))
         drift = self._drift()

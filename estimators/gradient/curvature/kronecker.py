@@ -5,7 +5,7 @@ Grosse et al., arXiv 2308.03296 (influence functions). Curvature across layers i
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from estimators.errors import EstimatorError
 from estimators.gradient.convolved import Convolved
-from estimators.gradient.curvature.layer_basis import LayerBasis, with_ones
+from estimators.gradient.curvature.layer_basis import LayerBasis
 from estimators.gradient.curvature.protocol import Filter, SpectralCurvature
-from estimators.gradient.forms import LayerRows, Outer
+from estimators.gradient.forms import LayerRows, Moments, Outer
 from estimators.gradient.layout import Layer, Layout
 from estimators.gradient.objective import Instances
 from estimators.gradient.rows import GradientRows
@@ -75,13 +75,6 @@ def _inverse(damping: float) -> Filter:
     return lambda eigenvalues: 1.0 / (eigenvalues + damping)
 
 
-@dataclass(frozen=True, slots=True)
-class _Covariances:
-    outputs: Tensor
-    inputs: Tensor
-    positions: int
-
-
 def fit_kronecker(
     source: GradientSource,
     instances: Instances,
@@ -118,6 +111,8 @@ def fit_kronecker(
 
 
 _Blocks = Callable[[], Iterator[GradientRows]]
+_Covariances = tuple[Tensor, Tensor]
+"""Of output gradients [dout, dout] and of inputs [din, din]."""
 
 
 def _labelled(source: GradientSource, instances: Instances, labels: Labels, seed: int) -> _Blocks:
@@ -143,22 +138,13 @@ def _labelled(source: GradientSource, instances: Instances, labels: Labels, seed
 
 def _covariances(source: GradientSource, blocks: _Blocks, n: int) -> list[_Covariances | None]:
     """E_i[sum_t s s^T] / T and E_i[sum_t a a^T] of each linear or convolution layer, float64."""
-    sums: list[_Covariances | None] = [None] * len(source.layout.layers)
+    sums: list[Moments | None] = [None] * len(source.layout.layers)
     for rows in blocks():
         for k, layer in enumerate(rows.layers):
-            if isinstance(layer, Convolved) and layer.groups == 1:
-                sums[k] = _added(sums[k], layer.outer())
-            elif isinstance(layer, Outer):
-                sums[k] = _added(sums[k], layer)
-    return [None if s is None else _Covariances(s.outputs / (n * s.positions), s.inputs / n, s.positions) for s in sums]
-
-
-def _added(sums: _Covariances | None, layer: Outer) -> _Covariances:
-    inputs, slopes = with_ones(layer).flatten(0, 1), layer.slopes.flatten(0, 1)
-    outputs_now, inputs_now = (slopes.T @ slopes).double(), (inputs.T @ inputs).double()
-    if sums is None:
-        return _Covariances(outputs_now, inputs_now, layer.inputs.shape[1])
-    return _Covariances(sums.outputs + outputs_now, sums.inputs + inputs_now, sums.positions)
+            if isinstance(layer, Outer) or (isinstance(layer, Convolved) and layer.groups == 1):
+                found, before = layer.second_moments().double(), sums[k]
+                sums[k] = found if before is None else before.plus(found)
+    return [None if s is None else (s.slopes / (n * s.positions), s.inputs / n) for s in sums]
 
 
 def _factors(layer: Layer, covariances: _Covariances | None, source: GradientSource) -> LayerBasis:
@@ -166,7 +152,7 @@ def _factors(layer: Layer, covariances: _Covariances | None, source: GradientSou
     dtype = torch.float32 if source.dtype == torch.bfloat16 else source.dtype
     if covariances is None:
         return LayerBasis(torch.zeros(layer.size, dtype=dtype, device=source.device))
-    outputs, inputs = torch.linalg.eigh(covariances.outputs), torch.linalg.eigh(covariances.inputs)
+    outputs, inputs = (torch.linalg.eigh(covariance) for covariance in covariances)
     values = torch.outer(outputs.eigenvalues.clamp(min=0), inputs.eigenvalues.clamp(min=0))
     bases = outputs.eigenvectors.to(dtype), inputs.eigenvectors.to(dtype)
     return LayerBasis(values.to(dtype), *bases, bias=len(layer.parameters) > 1)

@@ -54,10 +54,3 @@ class LayerBasis:
         if not self.bias:
             return matrices.flatten(1)
         return torch.cat([matrices[:, :, :-1].flatten(1), matrices[:, :, -1]], dim=1)
-
-
-def with_ones(rows: Outer) -> Tensor:
-    """Inputs [b, T, din], a 1 appended where the layer has a bias."""
-    if not rows.bias:
-        return rows.inputs
-    return torch.cat([rows.inputs, rows.inputs.new_ones(*rows.inputs.shape[:2], 1)], dim=2)
