@@ -7,42 +7,21 @@ traker divides by a positive number of its own.
 import numpy as np
 import pytest
 import torch
+from gradient_case import DAMPING, N_TEST, N, loader, near, ours, pairs, softmax_regression
 from torch import nn
 from torch.func import functional_call
-from torch.utils.data import DataLoader, TensorDataset
 
 from estimators.gradient.engine import Engine
-from estimators.gradient.objective import CrossEntropy, Instances, Objective
-from estimators.gradient.record import CurvatureOptions, Estimator
+from estimators.gradient.objective import CrossEntropy, Objective
+from estimators.gradient.record import Estimator
 from estimators.gradient.source import gradient_source
 from estimators.gradient.trajectory import Checkpoint
 from estimators.gradient.trak import trak
 
-N, N_TEST, DAMPING = 40, 7, 0.05
-
 
 @pytest.fixture
 def case():
-    torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(5, 3))
-    x = torch.randn(N + N_TEST, 5)
-    y = torch.randint(3, (N + N_TEST,))
-    return module, Instances(x[:N], y[:N]), Instances(x[N:], y[N:])
-
-
-def pairs(instances):
-    return TensorDataset(instances.features, instances.labels)
-
-
-def ours(case, curvature, *, weights="instances", **options):
-    module, train, test = case
-    record = Estimator(name="x", curvature=curvature, options=CurvatureOptions(**options), weights=weights)
-    source = gradient_source(Objective(module, CrossEntropy(), deletion="sum"), train, dtype=torch.float64)
-    return Engine(record, source, train, test).values()
-
-
-def near(found, expected, tolerance=1e-5):
-    assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+    return softmax_regression()
 
 
 def test_captum_tracin(case):
@@ -145,7 +124,7 @@ def test_dattri(case, name):
 
     task = task_module.AttributionTask(loss_func=loss, model=module, checkpoints=module.state_dict())
     attributor = getattr(algorithms, name)(task=task, regularization=DAMPING)
-    loaders = [DataLoader(pairs(each), batch_size=len(each), shuffle=False) for each in (train, test)]
+    loaders = [loader(each) for each in (train, test)]
     attributor.cache(loaders[0])
     expected = attributor.attribute(*loaders).detach().numpy()
     if name == "IFAttributorExplicit":

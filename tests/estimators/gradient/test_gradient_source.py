@@ -23,6 +23,7 @@ def test_every_form_agrees_with_autograd(name: str) -> None:
     rows, test_rows = source.rows(train), source.rows(test)
     torch.testing.assert_close(rows.dense(), exact, **EXACT)
     torch.testing.assert_close(rows.dot(test_rows), exact @ exact_test.T, **EXACT)
+    torch.testing.assert_close(rows.dot(test_rows.held()), exact @ exact_test.T, **EXACT)
     torch.testing.assert_close(rows.squared_norms(), exact.square().sum(1), **EXACT)
     vectors = torch.randn(11, source.layout.size, dtype=torch.float64)
     parts = source.layout.split(vectors)
@@ -39,6 +40,15 @@ def test_blocks_are_the_whole_in_pieces() -> None:
     pieces = [rows.dense() for rows in source.blocks(train)]
     assert [len(piece) for piece in pieces] == [4, 4, 1]
     torch.testing.assert_close(torch.cat(pieces), oracle.rows(objective, source.layout, train), **EXACT)
+
+
+def test_many_vectors_at_once_and_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, train, _ = case("perceptron")
+    source = gradient_source(objective, train)
+    rows, vectors = source.rows(train), torch.randn(3, source.layout.size, dtype=torch.float64)
+    whole = rows.times(source.layout.split(vectors))
+    monkeypatch.setattr("estimators.gradient.forms.HALVES_AT_ONCE", 1)
+    torch.testing.assert_close(rows.times(source.layout.split(vectors)), whole, **EXACT)
 
 
 def test_known_layers_are_factored_and_only_strange_ones_go_through_the_model() -> None:

@@ -1,4 +1,4 @@
-"""The peers' own calls for the questions of `gradients.py`, each imported where it is asked for; all [n, n_test]."""
+"""The peers' own calls for the questions of `gradients.py`, each imported where it is asked for."""
 
 # ruff: noqa: PLC0415
 
@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils.data import DataLoader, TensorDataset
 
+from harness.gradient_cases import Answer
+
 BATCH = 512
 
 
-def vmap_tracin(case: Any) -> np.ndarray:
+def vmap_tracin(case: Any) -> Answer:
     """What one writes by hand: per-instance gradients by vmap, one matrix product a block."""
     total = np.zeros((len(case.train), len(case.test)))
 
@@ -33,14 +35,14 @@ def vmap_tracin(case: Any) -> np.ndarray:
         test = dense(state, case.test).T
         for start in range(0, len(case.train), 256):
             total[start : start + 256] += 0.1 * (dense(state, case.train[start : start + 256]) @ test).numpy()
-    return total
+    return Answer(total)
 
 
 def _pairs(part: Any) -> TensorDataset:
     return TensorDataset(part.features, part.labels)
 
 
-def captum_tracin(case: Any) -> np.ndarray:
+def captum_tracin(case: Any) -> Answer:
     from captum.influence import TracInCP
 
     def load(module: nn.Module, number: str) -> float:
@@ -56,10 +58,10 @@ def captum_tracin(case: Any) -> np.ndarray:
         batch_size=BATCH,
         sample_wise_grads_per_batch=True,
     )
-    return explainer.influence((case.test.features, case.test.labels)).numpy().T
+    return Answer(explainer.influence((case.test.features, case.test.labels)).numpy().T)
 
 
-def captum_arnoldi(case: Any, steps: int, rank: int, damping: float) -> np.ndarray:
+def captum_arnoldi(case: Any, steps: int, rank: int) -> Answer:
     from captum.influence._core.arnoldi_influence_function import ArnoldiInfluenceFunction
 
     def load(module: nn.Module, _path: str) -> float:
@@ -77,13 +79,15 @@ def captum_arnoldi(case: Any, steps: int, rank: int, damping: float) -> np.ndarr
         arnoldi_dim=steps,
         arnoldi_tol=1e-10,
         projection_dim=rank,
-        hessian_reg=damping * len(case.train),
+        hessian_reg=0.0,
         hessian_inverse_tol=1e-8,
     )
-    return explainer.influence((case.test.features, case.test.labels)).numpy().T * len(case.train)
+    values = explainer.influence((case.test.features, case.test.labels)).numpy().T * len(case.train)
+    vectors = torch.stack([torch.cat([part.flatten() for part in vector]) for vector in explainer.R])
+    return Answer(values, case.pair_residual(vectors))
 
 
-def _kronfluence(case: Any, strategy: str, damping: float) -> np.ndarray:
+def _kronfluence(case: Any, strategy: str, damping: float) -> Answer:
     from kronfluence.analyzer import Analyzer, prepare_model
     from kronfluence.arguments import FactorArguments, ScoreArguments
     from kronfluence.task import Task
@@ -115,14 +119,14 @@ def _kronfluence(case: Any, strategy: str, damping: float) -> np.ndarray:
             per_device_train_batch_size=BATCH,
             score_args=ScoreArguments(damping_factor=damping),
         )
-        return analyzer.load_pairwise_scores("s")["all_modules"].numpy().T.copy()
+        return Answer(analyzer.load_pairwise_scores("s")["all_modules"].numpy().T.copy())
 
 
-def kronfluence_ekfac(case: Any, damping: float) -> np.ndarray:
+def kronfluence_ekfac(case: Any, damping: float) -> Answer:
     return _kronfluence(case, "ekfac", damping)
 
 
-def kronfluence_tracin(case: Any) -> np.ndarray:
+def kronfluence_tracin(case: Any) -> Answer:
     return _kronfluence(case, "identity", 0.0)
 
 
@@ -136,55 +140,87 @@ def _dattri_task(case: Any) -> Any:
     return AttributionTask(loss_func=loss, model=copy.deepcopy(case.module), checkpoints=case.states[-1])
 
 
-def dattri_cg(case: Any, tests: int, damping: float, iterations: int) -> np.ndarray:
+def dattri_cg(case: Any, tests: int, damping: float, iterations: int) -> Answer:
     from dattri.algorithm.influence_function import IFAttributorCG
 
-    attributor = IFAttributorCG(task=_dattri_task(case), max_iter=iterations, regularization=damping)
+    class Kept(IFAttributorCG):
+        def transform_test_rep(self, ckpt_idx: int, test_rep: Tensor) -> Tensor:
+            self.solutions = super().transform_test_rep(ckpt_idx, test_rep)
+            return self.solutions
+
+    attributor = Kept(task=_dattri_task(case), max_iter=iterations, regularization=damping)
+    values = _dattri_values(case, attributor, tests)
+    return Answer(values, case.residual(attributor.solutions, damping))
+
+
+def dattri_arnoldi(case: Any, steps: int, rank: int) -> Answer:
+    from dattri.algorithm.influence_function import IFAttributorArnoldi
+
+    attributor = IFAttributorArnoldi(task=_dattri_task(case), proj_dim=rank, max_iter=steps)
+    return Answer(_dattri_values(case, attributor, len(case.test)))
+
+
+def _dattri_values(case: Any, attributor: Any, tests: int) -> np.ndarray:
     train, test = _pairs(case.train), _pairs(case.test[:tests])
     attributor.cache(DataLoader(train, batch_size=len(train), shuffle=False))
     loaders = DataLoader(train, batch_size=BATCH, shuffle=False), DataLoader(test, batch_size=tests, shuffle=False)
     return attributor.attribute(*loaders).detach().numpy()
 
 
-def _pydvl(case: Any, make: Any, tests: int) -> np.ndarray:
-    from pydvl.influence import SequentialInfluenceCalculator
-
-    train = DataLoader(_pairs(case.train), batch_size=1000, shuffle=False)
-    influence = make().fit(train)
-    calculator = SequentialInfluenceCalculator(influence)
-    test = DataLoader(_pairs(case.test[:tests]), batch_size=tests, shuffle=False)
-    lazy = calculator.influences(test, train)
-    chunks = [torch.cat(list(row), dim=1) for row in lazy.generator_factory()]
-    return torch.cat(chunks).detach().numpy().T
+def _pydvl_values(case: Any, model: Any, tests: int) -> tuple[np.ndarray, Tensor]:
+    """Values and the solutions that they come from."""
+    test = case.test[:tests]
+    factors = model.influence_factors(test.features, test.labels)
+    blocks = [model.influences_from_factors(factors, x, y) for x, y in _blocks(case.train)]
+    return torch.cat(blocks, dim=1).detach().numpy().T, factors.detach()
 
 
-def pydvl_arnoldi(case: Any, rank: int, damping: float) -> np.ndarray:
+def _pydvl_data(case: Any) -> DataLoader[Any]:
+    return DataLoader(_pairs(case.train), batch_size=1000, shuffle=False)
+
+
+def pydvl_arnoldi(case: Any, steps: int, rank: int, tolerance: float) -> Answer:
     from pydvl.influence.torch import ArnoldiInfluence
 
-    def make() -> Any:
-        return ArnoldiInfluence(
-            copy.deepcopy(case.module), nn.functional.cross_entropy, regularization=damping, rank=rank, tol=1e-3
-        )
+    model = ArnoldiInfluence(
+        copy.deepcopy(case.module),
+        nn.functional.cross_entropy,
+        regularization=1e-9,
+        rank=rank,
+        krylov_dimension=steps,
+        tol=tolerance,
+    ).fit(_pydvl_data(case))
+    values, _ = _pydvl_values(case, model, len(case.test))
+    (block,) = model.block_mapper.composable_block_dict.values()
+    return Answer(values, case.pair_residual(block.op.low_rank_representation.projections.detach().T))
 
-    return _pydvl(case, make, len(case.test))
 
-
-def pydvl_cg(case: Any, tests: int, damping: float, tolerance: float) -> np.ndarray:
+def pydvl_cg(case: Any, tests: int, damping: float, iterations: int, *, block: bool) -> Answer:
     from pydvl.influence.torch import CgInfluence
 
-    def make() -> Any:
-        return CgInfluence(
-            copy.deepcopy(case.module),
-            nn.functional.cross_entropy,
-            regularization=damping,
-            rtol=tolerance,
-            solve_simultaneously=True,
-        )
+    model = CgInfluence(
+        copy.deepcopy(case.module),
+        nn.functional.cross_entropy,
+        regularization=damping,
+        rtol=1e-12,  # its own stop compares norms over tests with residuals of parameters: steps are counted instead
+        atol=0.0,
+        maxiter=iterations,
+        warn_on_max_iteration=False,
+        solve_simultaneously=block,
+    ).fit(_pydvl_data(case))
+    values, solutions = _pydvl_values(case, model, tests)
+    return Answer(values, case.residual(solutions, damping))
 
-    return _pydvl(case, make, tests)
+
+def pydvl_ekfac(case: Any, damping: float) -> Answer:
+    from pydvl.influence.torch import EkfacInfluence
+
+    model = EkfacInfluence(copy.deepcopy(case.module), update_diagonal=True, hessian_regularization=damping)
+    values, _ = _pydvl_values(case, model.fit(_pydvl_data(case)), len(case.test))
+    return Answer(values)
 
 
-def traker_scores(case: Any, dimensions: int, folder: Path) -> np.ndarray:
+def traker_scores(case: Any, dimensions: int, folder: Path) -> Answer:
     from trak import TRAKer
     from trak.projectors import BasicProjector, ProjectionType
 
@@ -217,7 +253,7 @@ def traker_scores(case: Any, dimensions: int, folder: Path) -> np.ndarray:
         traker.start_scoring_checkpoint("test", state, number, num_targets=len(case.test))
         for block in _blocks(case.test):
             traker.score(batch=block, num_samples=len(block[0]))
-    return np.array(traker.finalize_scores("test"))
+    return Answer(np.array(traker.finalize_scores("test")))
 
 
 def _blocks(part: Any) -> list[tuple[Tensor, Tensor]]:
