@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from lease_process import FAST, FolderBoard
 
-from orchestrator.errors import StoreRefused
+from orchestrator.errors import ServerAway, StoreRefused
 from orchestrator.tracking.lease import Lease, Timing, leader
 from orchestrator.tracking.lease_owner import Owner, gone, owner_of, started, this_process
+from orchestrator.tracking.patience import Patience
 
 SCRIPT = Path(__file__).with_name("lease_process.py")
 
@@ -281,3 +282,37 @@ def wait_until(condition, seconds=10.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+class AbsentBoard(FolderBoard):
+    """Goes away for some calls before each answer."""
+
+    def __init__(self, folder: Path, away: int) -> None:
+        super().__init__(folder)
+        self._times, self._left = away, away
+
+    def _meets(self) -> None:
+        if self._left:
+            self._left -= 1
+            raise ServerAway("the board does not answer")
+        self._left = self._times
+
+    def claims(self) -> dict[str, str]:
+        self._meets()
+        return super().claims()
+
+    def write(self, token: str, text: str) -> None:
+        self._meets()
+        super().write(token, text)
+
+
+def test_a_board_that_goes_away_while_the_claim_is_made_is_waited_for_and_one_claim_stands(tmp_path):
+    said = []
+    board = AbsentBoard(tmp_path, away=2)
+    with pytest.raises(ServerAway):
+        Lease.take(board, job="mnist", timing=FAST)
+    patience = Patience(said.append, pause=0.0, sleep=lambda seconds: None)
+    with Lease.take(board, job="mnist", timing=FAST, patience=patience) as lease:
+        assert len(claims(tmp_path)) == 1
+        assert not lease.lost()
+    assert sum("waiting for the store" in text for text in said) == sum("is back" in text for text in said) >= 4
