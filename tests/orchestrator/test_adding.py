@@ -33,9 +33,10 @@ def planned(result) -> set[tuple[bytes, int]]:
 
 
 def with_campaigns(folder: Path, *campaigns: dict[str, object], **changes: object) -> Job:
-    return a_job(
-        folder, **{"campaigns": list(campaigns), "values": ["banzhaf_sample_reuse", "downsampling"], **changes}
-    )
+    """One cheap value of those that the designs permit."""
+    bernoulli = any(campaign["design"] == "bernoulli" for campaign in campaigns)
+    values = ["banzhaf_sample_reuse" if bernoulli else "downsampling"]
+    return a_job(folder, **{"campaigns": list(campaigns), "values": values, **changes})
 
 
 ADDITIONS = {
@@ -44,8 +45,8 @@ ADDITIONS = {
     "a design in place of another": ([UNIFORM], {}, 30),
     "another seed of the design": ([{**BERNOULLI, "seed": 99}], {}, 40),
     "another seed of the job": ([BERNOULLI], {"seed": 99}, 40),
-    "replicates of the same subsets": ([{**BERNOULLI, "replicates": 2}], {}, None),
-    "another value": ([BERNOULLI], {"values": ["banzhaf_sample_reuse", "datamodel"]}, 0),
+    "replicates of the same subsets": ([{**BERNOULLI, "replicates": 2}], {"values": ["banzhaf"]}, None),
+    "another value": ([BERNOULLI], {"values": ["datamodel"]}, 0),
     "a lowered budget": ([{**BERNOULLI, "retrains": 20}], {}, 0),
     "everything again": ([BERNOULLI], {}, 0),
 }
