@@ -16,7 +16,9 @@ Rows in pairs of complements are folded into half their difference, all that a s
 
 Standard error: the spread over units of (1 / f - 1) omega e, times 1 / (1 - f) for what repeats tell of a finite
 number of subsets (a learner that depends on its seed: of omega e / f), and the noise of the end rows. Degrees of
-freedom: units - 1.
+freedom (Satterthwaite 1946): (sum over units of v)^2 / sum of k v^2 / 2, at most units - 1, with v the variance that
+the surrogate expects a unit to add and k the kurtosis of the residuals: where a few units weigh most, the error is
+known no better than they tell. Of a learner that depends on its seed they are units - 1.
 
 Units are taken 1,024 rows at a time, in plan order, and their estimates averaged: memory and time per row do not grow.
 """
@@ -42,6 +44,8 @@ from estimators.retrains import EndRows, Retrains
 from estimators.surrogates.kernels import SemivalueLaw
 
 ROWS_AT_A_TIME = 1024
+FEW_DEGREES = 30.0
+"""Degrees of freedom below which a note says how few there are."""
 
 
 @dataclass(slots=True)
@@ -123,7 +127,7 @@ class AdaptiveSemivalue:
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + self._noise_note(state),
+            notes=two_sided_notes(state.counts, state.rows) + self._noise_note(state) + self._few_note(done),
             per_test={UNVARIED: constant[:-1]},
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
@@ -142,6 +146,12 @@ class AdaptiveSemivalue:
         share = min(own / spread, 1.0)
         said = f"errors hold the learner's own noise, {share:.1%} of the variance of the mean test loss over rows"
         return (f"{said} ({replicates} replicates of D)",)
+
+    def _few_note(self, done: BlockSums | None) -> tuple[str, ...]:
+        fewest = FEW_DEGREES if done is None else float(done.degrees(told=self.ends.deterministic).min())
+        if fewest >= FEW_DEGREES:
+            return ()
+        return (f"few rows carry most of the weight: some errors are told by {fewest:.0f} rows' worth of residuals",)
 
     def _guides(self) -> tuple[int, ...]:
         n_test = self.ends.full.shape[1]
@@ -183,7 +193,8 @@ class AdaptiveSemivalue:
         values = np.where(still, 0.0, (done.values[:, columns] + done.shift[columns]) / done.units)
         errors = np.where(still, 0.0, np.sqrt(done.variances[:, columns]) / done.units)
         fewest = np.minimum(state.counts, state.rows - state.counts)[:, None]
-        return known_part(values, errors, np.full(shape, float(done.units - 1)), fewest=fewest)
+        degrees = np.broadcast_to(done.degrees(told=self.ends.deterministic)[:, None], shape)
+        return known_part(values, errors, degrees, fewest=fewest)
 
 
 def _sum(a: BlockSums | None, b: BlockSums | None) -> BlockSums | None:

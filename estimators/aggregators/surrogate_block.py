@@ -40,17 +40,27 @@ MOST_PREDICTED = 4.0
 class BlockSums:
     """Sums over blocks of rows, weighted: units; of units times value, [n, c] + [c]; of units^2 times variance [n, c].
 
-    In Fortran order, as products are.
+    In Fortran order, as products are. expected, doubt [n]: of units^2 times the variance that the surrogate expects,
+    and of units^4 times half the variance of that.
     """
 
     units: int
     values: FloatArray
     shift: FloatArray
     variances: FloatArray
+    expected: FloatArray
+    doubt: FloatArray
 
     def copy(self) -> "BlockSums":
         """The same in arrays of its own."""
-        return replace(self, values=self.values.copy("F"), shift=self.shift.copy(), variances=self.variances.copy("F"))
+        return BlockSums(
+            self.units,
+            self.values.copy("F"),
+            self.shift.copy(),
+            self.variances.copy("F"),
+            self.expected.copy(),
+            self.doubt.copy(),
+        )
 
     def plus(self, other: "BlockSums") -> "BlockSums":
         """The sums over the blocks of both."""
@@ -59,13 +69,22 @@ class BlockSums:
             self.values + other.values,
             self.shift + other.shift,
             self.variances + other.variances,
+            self.expected + other.expected,
+            self.doubt + other.doubt,
         )
+
+    def degrees(self, *, told: bool) -> FloatArray:
+        """Degrees of freedom [n] by Satterthwaite, where they are `told`, at most units - 1."""
+        degrees = np.full(len(self.expected), float(self.units - 1))
+        varied = (self.doubt > 0.0) & told
+        degrees[varied] = np.minimum(degrees[varied], self.expected[varied] ** 2 / self.doubt[varied])
+        return degrees
 
 
 def no_block_sums(n: int, columns: int) -> BlockSums:
     """Sums over no block."""
     values, variances = (np.zeros((n, columns), order="F") for _ in range(2))
-    return BlockSums(0, values, np.zeros(columns), variances)
+    return BlockSums(0, values, np.zeros(columns), variances, np.zeros(n), np.zeros(n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +114,15 @@ def add_block(
     units = block.unit_count
     with one_blas_thread():
         centre = np.zeros(len(pivot)) if items.folded else items.responses[items.units >= 0].mean(axis=0)
-        surrogate = _surrogate(items, law, items.responses[:, list(guides)] - centre[list(guides)])
+        guiding = np.asfortranarray(items.responses[:, list(guides)] - centre[list(guides)])
+        surrogate = _surrogate(items, law, guiding)
         correction = _Correction.of(items, surrogate, ends)
         for columns in column_blocks(len(pivot)):
             y = np.asfortranarray(items.responses[:, columns] - centre[columns])
             correction.add(sums, y, columns, units)
+        expected, doubt = correction.expected(guiding)
+    sums.expected += units**2 * expected
+    sums.doubt += units**4 * doubt
     sums.variances += units**2 * _end_variance(law, ends)
     sums.units += units
 
@@ -225,6 +248,21 @@ class _Correction:
         variance = self.sides.variance(left_out, inside=None if self.alike is None else inside)
         variance *= units**2
         sums.variances[:, columns] += variance
+
+    def expected(self, guides: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The variance that the surrogate expects [n], and half the variance of what would be measured of it.
+
+        By the kurtosis of the guides' residuals [m, g] in units of what is expected of each: 3 of normal ones.
+        """
+        factor = (self.trust * self.spread)[:, 0] ** 2
+        expected, squares = self.sides.expected(factor * self.process.predicted)
+        drawn = self.sides.place >= 0
+        found = self.process.left_out(self.process.coefficients(guides))[drawn] ** 2
+        found /= self.process.predicted[drawn, None]
+        means = found.mean(axis=0)
+        varied = means > 0.0
+        kurtosis = np.mean((found[:, varied] ** 2).mean(axis=0) / means[varied] ** 2) if varied.any() else 3.0
+        return expected, squares * max(3.0, float(kurtosis)) / 2.0
 
 
 def _trusted(process: Process, drawn: BoolArray) -> FloatArray:

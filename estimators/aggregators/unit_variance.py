@@ -48,6 +48,18 @@ class Sides:
         sums *= self.count / max(self.count - 1, 1)
         return sums
 
+    def expected(self, variances: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What units should add to the variance if item k has `variances[k]`, [n] each: the sum, the sum of squares."""
+        inside, outside = self.inside**2 * variances, self.outside**2 * variances
+        drawn = self.place >= 0
+        if self.count == np.count_nonzero(drawn):
+            squares = self.members @ (inside**2 - outside**2) + np.sum(outside**2)
+            return self.members @ (inside - outside) + np.sum(outside), squares
+        order = np.flatnonzero(drawn)[np.argsort(self.place[drawn], kind="stable")]
+        each = self.members[:, order] * (inside - outside)[order] + outside[order]
+        units = np.add.reduceat(each, np.searchsorted(self.place[order], np.arange(self.count)), axis=1)
+        return units.sum(axis=1), (units * units).sum(axis=1)
+
     def _of_items(self, y: FloatArray, inside_sums: FloatArray | None) -> tuple[FloatArray, FloatArray]:
         """Sums over items of z [n, c], and of z^2, which may be one row for all instances [c]."""
         sums = self._product((self.inside + self.outside)[:, None] * y) if inside_sums is None else inside_sums

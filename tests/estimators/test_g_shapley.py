@@ -1,7 +1,10 @@
 """G-Shapley: means of marginals over walks, their errors, and the sum that telescopes."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from estimators.aggregators.g_shapley import GShapley
 from estimators.designs.walk import Walk
@@ -123,6 +126,54 @@ def test_the_errors_cover_what_they_should():
         mean = single.finish(single.update(single.empty(), walks_of(orders, paths, np.array([0])))).mean
         covered += int((np.abs(mean.values - means) <= mean.half_widths()).sum())
     assert abs(covered - 0.95 * trials * N) < 3.9 * np.sqrt(trials * N * 0.95 * 0.05)
+
+
+RATE, START = 0.05, 0.5
+
+
+def steps_of_least_squares(orders, starts, X, y):
+    """Weights after 0, 1, ... steps of one instance each, [K, n + 1, d], of starting weights [K, d]."""
+    path = [starts]
+    for place in range(orders.shape[1]):
+        x, t = X[orders[:, place]], y[orders[:, place]]
+        gaps = (x * path[-1]).sum(axis=1) - t
+        path.append(path[-1] - RATE * 2.0 * gaps[:, None] * x)
+    return np.stack(path, axis=1)
+
+
+def mean_marginals_over_seeds(X, y, test, target):
+    """By definition: the mean over all orders; over starting weights N(0, START^2 I) by their mean and covariance."""
+    n, d, found = len(X), X.shape[1], np.zeros(len(X))
+    orders = np.array(list(permutations(range(n))))
+    for order in orders:
+        mean, spread = np.zeros(d), START**2 * np.eye(d)
+        loss = (test @ mean - target) ** 2 + test @ spread @ test
+        for i in order:
+            step = np.eye(d) - RATE * 2.0 * np.outer(X[i], X[i])
+            mean, spread = step @ mean + RATE * 2.0 * y[i] * X[i], step @ spread @ step.T
+            after = (test @ mean - target) ** 2 + test @ spread @ test
+            found[i] += (loss - after) / len(orders)
+            loss = after
+    return found
+
+
+def test_the_errors_cover_the_mean_over_seeds_of_a_model_that_starts_at_random():
+    # 400 campaigns of 40 walks, each from starting weights of its own; per instance between the 0.05 % and 99.95 %
+    # binomial quantiles: a false-alarm rate of 0.1 % each
+    rng, n = np.random.default_rng(17), 5
+    X, y, test, target = rng.normal(size=(n, 2)), rng.normal(size=n), rng.normal(size=2), 0.4
+    truth, counts = mean_marginals_over_seeds(X, y, test, target), np.zeros(n)
+    for trial in range(400):
+        design = Walk(n=n, seed=trial)
+        orders = design.orders(0, 40)
+        weights = steps_of_least_squares(orders, START * rng.normal(size=(40, 2)), X, y)
+        paths = np.repeat(((weights @ test - target) ** 2)[:, :, None], 2, axis=2)
+        made = GShapley(value="g_shapley", loss="loss", design=design, n_test=1)
+        mean = made.finish(made.update(made.empty(), walks_of(orders, paths, np.array([0])))).mean
+        counts += np.abs(mean.values - truth) <= mean.half_widths()
+    least, most = stats.binom.ppf([0.0005, 0.9995], 400, 0.95)
+    assert counts.min() >= least
+    assert counts.max() <= most
 
 
 def test_orders_are_permutations_that_do_not_depend_on_how_they_are_drawn():

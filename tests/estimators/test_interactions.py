@@ -76,11 +76,19 @@ def test_the_unanimity_game_of_three():
         np.testing.assert_allclose(values[name].values[:, 0], np.where(inside, known, 0.0), atol=1e-12)
 
 
+def majority():
+    """A weighted majority, and pairs that help or hinder each other: losses of 0 or 1 and a little more."""
+    rng = np.random.default_rng(57)
+    votes, q = rng.integers(1, 6, size=N), np.triu(rng.normal(size=(N, N)), 1) / 10
+    half = votes.sum() / 2
+    return game_of(lambda s: float(votes[list(s)].sum() > half) + sum(q[i, j] for i in s for j in s if i < j))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["banzhaf_interaction", "shapley_interaction"])
-def test_intervals_cover(name):
+@pytest.mark.parametrize("game", [random_game(N, 1, seed=54), majority()], ids=["random", "majority"])
+@pytest.mark.parametrize("name", INTERACTIONS)
+def test_intervals_cover(name, game):
     # 400 campaigns, per pair between the 0.05 % and 99.95 % binomial quantiles; no bias beyond 4.5 of its own errors
-    game = random_game(N, 1, seed=54)
     known = getattr(interactions, name)(game.losses, N)
     truth, counts, errors = np.array([known[tuple(pair)] for pair in PAIRS]), np.zeros(len(PAIRS)), []
     for seed in range(400):

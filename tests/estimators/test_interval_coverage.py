@@ -4,7 +4,6 @@ Coverage is held between the 0.05 % and 99.95 % binomial quantiles, a false-alar
 fixed. Pairs of one campaign share retrains, so each pair is a check of its own.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -135,78 +134,3 @@ def test_intervals_of_listed_designs_cover_what_a_learner_that_depends_on_its_se
         rows = noisy.retrains(members)
         counts += covered(aggregate(aggregator_of(value, design, ends), [Retrains(rows.members, rows.losses)]), truth)
     assert_covers(counts)
-
-
-SEMIVALUES = [
-    ("shapley", "paired", {"serves": (("shapley", 1.0),)}),
-    ("shapley", "sizes", {}),
-    ("shapley", "permutation", {}),
-    ("banzhaf", "bernoulli", {}),
-    ("banzhaf", "paired", {}),
-    ("beta_shapley", "sizes", {"serves": (("beta_shapley(alpha=4, beta=1)", 1.0),)}),
-    ("weighted_banzhaf(probability=0.7)", "bernoulli", {"probability": 0.7}),
-    ("shapley_permutations", "permutation", {}),
-    ("shapley_permutations", "permutation", {"order": "antithetic"}),
-    ("expected_leave_one_out(size=5)", "uniform", {"size": (4, 5)}),
-    ("banzhaf_least_squares", "bernoulli", {}),
-    ("banzhaf_least_squares", "paired", {}),
-    ("banzhaf_sample_reuse", "bernoulli", {}),
-    ("downsampling", "uniform", {"size": 6}),
-    ("ame", "bernoulli", {"probability": (0.2, 0.4, 0.6, 0.8)}),
-    ("datamodel", "uniform", {"size": 6}),
-    ("datamodel", "paired", {}),
-]
-
-
-DRAWS_OF = {"beta_shapley": 450, "ame": 300, "datamodel": 300}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-@pytest.mark.parametrize("noise", [0.0, 0.2], ids=["deterministic", "depends_on_seed"])
-@pytest.mark.parametrize(("label", "name", "said"), SEMIVALUES, ids=[f"{each[0]}-{each[1]}" for each in SEMIVALUES])
-def test_intervals_of_semivalues_cover(label, name, said, noise):
-    # residuals of Beta Shapley's heavy small subsets have long tails: at 20 n rows its intervals cover 90 % at worst
-    assert_semivalue_covers(label, name, said, noise, draws=DRAWS_OF.get(label, 198))
-
-
-def test_intervals_of_shapley_values_from_pairs_cover():
-    assert_semivalue_covers("shapley", "paired", {"serves": (("shapley", 1.0),)}, 0.2, draws=120)
-
-
-def true_value(label, game, said):
-    n = game.n
-    if label.startswith("expected_leave_one_out"):
-        members = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
-        sizes, losses = members.sum(axis=1), game.losses
-        kept, left = (sizes == 5)[:, None] & (members == 1), (sizes == 4)[:, None] & (members == 0)
-        return np.array([losses[left[:, i]].mean(axis=0) - losses[kept[:, i]].mean(axis=0) for i in range(n)])
-    if label == "ame":
-        shares = (0.2, 0.4, 0.6, 0.8)
-        p = np.mean([stats.binom.pmf(np.arange(n), n - 1, share) for share in shares], axis=0)
-        weights = p / [math.comb(n - 1, c) for c in range(n)]
-        return enumeration._semivalue(game.losses, n, lambda size: weights[size])
-    if label in {"downsampling", "datamodel"}:
-        if said.get("size"):
-            return (0.9 if label == "datamodel" else 1.0) * enumeration.downsampling_by_subsets(game.losses, n, 6)
-        label = "banzhaf"
-    everything = make_design("exhaustive", n=n, seed=0)
-    plain = label.replace("_permutations", "").replace("_least_squares", "").replace("_sample_reuse", "")
-    return aggregate(aggregator_of(plain, everything, game.ends), [game.retrains(everything.draws(0, 2**n))]).values
-
-
-def assert_semivalue_covers(label, name, said, noise, *, draws):
-    n, rng = 10, np.random.default_rng(5)
-    game = random_game(n, 1, seed=21)
-    truth = true_value(label, game, said)
-    counts, studentised = np.zeros(n), []
-    for seed in range(CAMPAIGNS):
-        design = make_design(name, n=n, seed=seed, **said)
-        count = draws - draws % design.unit_rows
-        trained, ends = depends_on_seed(game, noise, rng)
-        rows = replace(trained.retrains(design.draws(0, count)), units=design.units(0, count), draws=np.arange(count))
-        result = aggregate(aggregator_of(label, design, ends), [rows])
-        counts += covered(result, truth)[:, 0]
-        studentised.append((result.values - truth) / result.standard_errors)
-    assert_covers(counts)
-    assert np.abs(np.mean(studentised, axis=0)).max() < 0.35  # the bias is within a third of a standard error
