@@ -3,6 +3,7 @@
 Real games are computed once (a minute) and kept in the cache folder, 300 kB.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb
@@ -41,6 +42,13 @@ class Game:
     def numbers(self, members: np.ndarray) -> np.ndarray:
         """The index of each row of members [K, n]."""
         return np.asarray(members).astype(np.int64) @ (1 << np.arange(self.n))
+
+
+Estimates = dict[int, np.ndarray]
+"""Values [n] for each budget."""
+
+Method = Callable[[Game, list[int], int], Estimates]
+"""(game, budgets of different subsets, seed) -> estimates."""
 
 
 def all_games() -> list[Game]:
