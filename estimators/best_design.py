@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.arrays import FloatArray
-from estimators.designs.size_laws import best_size_law, mixed_size_law, semivalue_sizes
+from estimators.designs.size_laws import mixed_size_law, semivalue_sizes
 
 STEPS = 12
 
@@ -51,12 +51,6 @@ def serving_law(values: tuple[str, ...], n: int) -> ServingLaw:
             best = ServingLaw(serves, factors)
     assert best is not None, "a simplex has points"
     return best
-
-
-def own_factor(value: str, n: int) -> float:
-    """The factor under the law that is best for the value alone."""
-    p = semivalue_sizes(value, n)
-    return variance_factor(p, best_size_law(p))
 
 
 def _simplex(parts: int) -> list[tuple[float, ...]]:

@@ -6,11 +6,10 @@ from functools import partial
 
 import numpy as np
 
-from estimators.aggregators.difference_of_means import DifferenceOfMeans
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.methods.value_label import asked_label
-from estimators.planning import PredictedErrors, predicted_errors
+from estimators.planning import Pilot, PredictedErrors, fitted_pilot, imagined_errors, mean_errors
 from estimators.registry import ValueMethod, value_method
 from estimators.retrains import Retrains, joined
 from orchestrator.loss_view import LossSource, LossView, loss_view
@@ -23,7 +22,7 @@ class ExpectedError:
     per_pair: the mean over pairs (instance, test instance). per_instance: of a data value (the mean test loss), or of
     a value that is one number an instance. unvaried: share of instances whose loss was the same in all of the pilot,
     frequent with zero-one losses: what varies too rarely for the pilot to see is missing from the prediction.
-    learning: the estimator still gained from further rows at the pilot's end.
+    rough: the pilot is short for a prediction within a quarter.
     """
 
     value: str
@@ -31,7 +30,7 @@ class ExpectedError:
     per_pair: float
     per_instance: float
     unvaried: float = 0.0
-    learning: bool = False
+    rough: bool = False
 
 
 def expected_errors(
@@ -41,6 +40,7 @@ def expected_errors(
 
     pilot: how many draws the source has.
     """
+    fits: dict[str, Pilot] = {}
     for label in values:
         method, asked = value_method(label), asked_label(label)
         if method.from_walks or method.accepts(design) or (method.needs_train_losses and not train_losses):
@@ -48,9 +48,11 @@ def expected_errors(
         for loss in source.losses if asked.of is None else (None,):
             view = loss_view(source, loss=loss, of=asked.of, over=asked.over)
             rows = joined(list(view.retrains(0, pilot, with_train=method.needs_train_losses)))
-            found = _expected(view, method, design, rows, draws=draws)
+            if len(rows.members) < 2:  # units whose retrains failed are left out
+                continue
+            found = _expected(view, method, design, rows, draws=draws, fits=fits)
             unvaried = float(np.mean(_deviation(_own(rows, method)) == 0.0))
-            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried, found.learning)
+            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried, found.rough)
 
 
 def _own(rows: Retrains, method: ValueMethod) -> AnyArray:
@@ -58,16 +60,28 @@ def _own(rows: Retrains, method: ValueMethod) -> AnyArray:
     return rows.train_losses if method.needs_train_losses and rows.train_losses is not None else rows.losses
 
 
-def _expected(view: LossView, method: ValueMethod, design: Design, rows: Retrains, *, draws: int) -> PredictedErrors:
-    if design.draw_count is None:
-        ends = view.ends(with_train=method.needs_train_losses)
+def _expected(
+    view: LossView, method: ValueMethod, design: Design, rows: Retrains, *, draws: int, fits: dict[str, Pilot]
+) -> PredictedErrors:
+    ends = view.ends(with_train=method.needs_train_losses)
+    if method.per_instance:
         make = partial(method.make, loss=view.label, ends=ends, design=design)
-        plain = partial(DifferenceOfMeans, value="", loss=view.label, design=design, ends=ends)
-        return predicted_errors(make, None if method.per_instance else plain, rows, budget=draws // design.unit_rows)
-    spread = float(np.mean(_deviation(_own(rows, method))))
-    mean = spread if method.per_instance else float(_deviation(rows.losses.mean(axis=1, keepdims=True))[0])
-    pair, instance = (method.standard_error(each, n=design.n, retrains=draws, design=design) for each in (spread, mean))
+        return mean_errors(make, rows, units=draws // design.unit_rows)
+    if design.draw_count is None or design.log_size_law() is not None:
+        if view.label not in fits:
+            fits[view.label] = fitted_pilot(rows, ends)
+        made = partial(method.make, loss=view.label, design=design)
+        return imagined_errors(lambda some: made(ends=some), fits[view.label], design, draws=draws)
+    noise = np.zeros((1, rows.losses.shape[1])) if ends.deterministic else ends.full  # all that a listed design errs by
+    pair, instance = (
+        method.standard_error(_mean_deviation(each), n=design.n, retrains=draws, design=design)
+        for each in (noise, noise.mean(axis=1, keepdims=True))
+    )
     return PredictedErrors(pair, instance)
+
+
+def _mean_deviation(losses: AnyArray) -> float:
+    return float(_deviation(losses).mean()) if len(losses) > 1 else 0.0
 
 
 def _deviation(losses: AnyArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from estimators.planning import enough_draws
 from orchestrator.campaign import Campaign
 from orchestrator.errors import ApportionError, JobError
 from orchestrator.job_run import run
@@ -11,20 +12,18 @@ from orchestrator.preparation import prepare
 from orchestrator.progress import Screen
 from orchestrator.results import open_result
 
-ROWS_A_COEFFICIENT = 6
-
 
 def keep_pilot(job: Job, screen: Screen) -> None:
     """Carry out the first draws of each campaign of random draws; what is stored is not trained again.
 
-    At least 32 and 2 units; 6 n, where that is no more than a quarter of the budget: estimators that fit the losses to
-    members show what they will reach once there are several rows a coefficient. Raises as `run`, JobError where no
+    At least 32 and 2 units; 6 n, where that is no more than a quarter of the budget: then what estimators learn from
+    rows can be told from what they will never. Raises as `run`, JobError where no
     campaign draws at random.
     """
     specs = []
     for spec, campaign in zip(job.campaigns, prepare(job, screen.say).campaigns, strict=True):
         design = campaign.design
-        count = max(PILOT_DRAWS, design.least_draws, min(ROWS_A_COEFFICIENT * design.n, campaign.draws // 4))
+        count = max(PILOT_DRAWS, design.least_draws, enough_draws(design.n, campaign.draws))
         units = max(2, -(-count // design.unit_rows))
         if design.draw_count is None:
             specs.append(spec.model_copy(update={"retrains": min(campaign.draws, units * design.unit_rows)}))

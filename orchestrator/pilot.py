@@ -28,7 +28,8 @@ class Forecast:
     """The cost of one campaign: retrains (end rows too), chunks, wall seconds on `workers`, bytes in the store.
 
     draws: of the retrains, those that the design draws; the others are the whole and the empty set. pilot_failed: how
-    many of the pilot's retrains failed, as they would in the campaign; failure: why the first did.
+    many of the pilot's retrains failed, as they would in the campaign; failure: why the first did. source: the pilot's
+    losses, where values can be read off them.
     """
 
     campaign: PlannedCampaign
@@ -43,6 +44,7 @@ class Forecast:
     draws: int
     pilot_failed: int = 0
     failure: str = ""
+    source: LossSource | None = None
 
 
 def stored_bytes(
@@ -104,7 +106,7 @@ def _forecast(
     per_chunk = chunk_rows(
         together=report.together, seconds_per_retrain=pilot.seconds, bytes_per_row=size, rows=rows, workers=workers
     )
-    drawn, errors = _errors(prepared, campaign, pilot, stored)
+    source, drawn, errors = _errors(prepared, campaign, pilot, stored)
     return Forecast(
         campaign=campaign,
         retrains=rows,
@@ -118,24 +120,25 @@ def _forecast(
         draws=campaign.draws,
         pilot_failed=len(pilot.failed),
         failure=pilot.failed[0] if pilot.failed else "",
+        source=source,
     )
 
 
 def _errors(
     prepared: Prepared, campaign: PlannedCampaign, pilot: PilotRows, stored: Campaign | None
-) -> tuple[int, tuple[ExpectedError, ...]]:
-    """How many draws the errors are predicted from, and the errors: from the store where it has more than the pilot."""
+) -> tuple[LossSource | None, int, tuple[ExpectedError, ...]]:
+    """What the errors are predicted from, how many draws it has, and the errors: the store, where it has more."""
     source: LossSource | None = pilot.source()
     drawn, train = pilot.drawn - len(pilot.failed), pilot.train_losses
     if stored is not None and stored.plan.draws >= max(PILOT_DRAWS, pilot.drawn, 2 * campaign.design.unit_rows):
         source, drawn, train = stored, min(stored.plan.draws, MOST_STORED_DRAWS), stored.has_train_losses
         drawn -= drawn % campaign.design.unit_rows
     if source is None or drawn < 2:
-        return drawn, ()
+        return None, drawn, ()
     found = expected_errors(
         source, campaign.design, prepared.values, draws=campaign.draws, pilot=drawn, train_losses=train
     )
-    return drawn, tuple(found)
+    return source, drawn, tuple(found)
 
 
 def _forecast_walks(

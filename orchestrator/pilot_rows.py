@@ -36,19 +36,18 @@ class _Trained:
 class PilotRows:
     """Losses of the pilot; a source for `loss_view`. seconds: of a retrain.
 
-    whole: the draws are the first of the plan, in whole units, so that values may be computed from them; else they are
-    spread over the first units, for cost alone.
+    numbers: of the plan's draws that were asked for, the first ones, or of long walks some spread over them.
     """
 
     losses: tuple[str, ...]
     axes: Axes
     design: Design
     drawn: int
+    numbers: IntArray
     members: BoolArray
     draws: _Trained
     ends: "_Ends | None"
     seconds: float
-    whole: bool
     train_losses: bool = field(default=False)
 
     @property
@@ -62,8 +61,8 @@ class PilotRows:
         return self.draws.reasons
 
     def source(self) -> "PilotSource | None":
-        """The pilot as values are read off it; None where it has no whole units, or where D or the empty set failed."""
-        return PilotSource(self, self.ends) if self.whole and self.ends is not None else None
+        """The pilot as values are read off it; None where D or the empty set failed."""
+        return PilotSource(self, self.ends) if self.ends is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,11 @@ class PilotSource:
         )
 
     def retrains(self, loss: str, start: int, stop: int, *, with_train: bool = False) -> Iterator[Retrains]:
-        """The draws start..stop-1 whose units did not fail, at once."""
-        rows, unit_rows = self.rows, self.rows.design.unit_rows
-        draws = rows.draws.places
-        failed = np.setdiff1d(np.arange(rows.drawn), draws) // unit_rows
-        kept = np.flatnonzero((draws >= start) & (draws < stop) & ~np.isin(draws // unit_rows, failed))
+        """Of those asked for the start-th to the last before stop, whose units did not fail, at once."""
+        rows, unit_rows, places = self.rows, self.rows.design.unit_rows, self.rows.draws.places
+        draws = rows.numbers[places]
+        failed = np.setdiff1d(rows.numbers[: rows.drawn], draws) // unit_rows
+        kept = np.flatnonzero((places >= start) & (places < stop) & ~np.isin(draws // unit_rows, failed))
         train = rows.draws.train[loss] if with_train else None
         found = Retrains(rows.members, rows.draws.test[loss], train, draws=draws, units=draws // unit_rows)
         yield found.rows(kept)
@@ -147,11 +146,11 @@ def pilot_rows(prepared: Prepared, campaign: PlannedCampaign, learner: Learner, 
         axes=axes_of(prepared.loaded),
         design=design,
         drawn=drawn,
+        numbers=places,
         members=members[found.places],
         draws=found,
         ends=_ends(prepared, learner, report),
         seconds=seconds,
-        whole=len(places) == count and drawn >= 2 * design.unit_rows,
         train_losses=bool(found.train),
     )
 

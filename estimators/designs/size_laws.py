@@ -72,6 +72,15 @@ def semivalue_sizes(label: str, n: int) -> FloatArray:
         raise ImpossibleDesign(str(error)) from error
 
 
+def is_semivalue(label: str, n: int) -> bool:
+    """Whether a law of sizes can serve the value of that label."""
+    try:
+        semivalue_sizes(label, n)
+    except EstimatorError:
+        return False
+    return True
+
+
 def _shapley(n: int, options: Mapping[str, float]) -> FloatArray:
     _refuse("shapley", options, ())
     return shapley_sizes(n)

@@ -66,7 +66,7 @@ def command(job: Path, *, keep: bool) -> None:
     free = shutil.disk_usage(loaded.folder).free
     time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"
     click.echo(f"\nall: about {time}, {_size(total)} in the store ({_size(free)} free here)")
-    for line in [*budget_lines(loaded, forecasts), *advice(prepared.values, prepared.campaigns)]:
+    for line in [*budget_lines(loaded, forecasts), *advice(prepared.values, forecasts)]:
         click.echo(line)
     click.echo(f"\nNext: apportion run {job}")
 
@@ -125,7 +125,7 @@ def _show(each: Forecast) -> None:
 def _doubt(error: ExpectedError) -> str:
     if error.unvaried >= RARE:
         return f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
-    return "  roughly: it still learns from further rows (--keep takes a longer pilot)" if error.learning else ""
+    return "  roughly (--keep takes a longer pilot)" if error.rough else ""
 
 
 def _size(size: float) -> str:

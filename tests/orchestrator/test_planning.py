@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from estimators.best_design import own_factor, serving_law, variance_factor
-from estimators.designs.size_laws import log_binomial, mixed_size_law, semivalue_sizes
+from estimators.best_design import serving_law, variance_factor
+from estimators.designs.size_laws import best_size_law, log_binomial, mixed_size_law, semivalue_sizes
 from orchestrator import Job, arrays_data, run
 from orchestrator.advice import advice
 from orchestrator.commands.plan import RARE
@@ -45,7 +45,7 @@ def mean_error(result):
 
 
 def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_predicts(tmp_path):
-    # Values that are means from 32 draws; those that fit losses to members from the pilot that `plan --keep` takes.
+    # Differences of means from 32 draws; those that fit losses to members from the pilot that `plan --keep` takes.
     job = a_job(tmp_path)
     keep_pilot(job, Screen())
     kept = stored_campaigns(job)
@@ -85,8 +85,9 @@ def test_the_law_named_serves_all_values_with_no_other_mixture_cheaper():
 
 def test_factors_are_those_of_the_sheet():
     # Shapley under the law 1 / sqrt(s (n - s)) tends to pi^2; under uniform sizes it is 2 H_{n-1} (n-1) / n.
-    assert own_factor("shapley", 100) == pytest.approx(8.1, abs=0.1)
-    assert own_factor("shapley", 1000) == pytest.approx(9.3, abs=0.1)
+    for n, factor in ((100, 8.1), (1000, 9.3)):
+        p = semivalue_sizes("shapley", n)
+        assert variance_factor(p, best_size_law(p)) == pytest.approx(factor, abs=0.1)
     uniform = np.full(101, -np.log(99))
     uniform[[0, 100]] = -np.inf
     harmonic = sum(1 / k for k in range(1, 100))
@@ -96,8 +97,11 @@ def test_factors_are_those_of_the_sheet():
 
 
 def test_the_advice_names_a_design_and_what_the_jobs_own_cost_beside_it(tmp_path):
-    said = "\n".join(advice(("shapley", "banzhaf", "memorization"), prepare(a_job(tmp_path), str).campaigns))
-    assert "{design: sizes, serves: {shapley:" in said
+    prepared = prepare(a_job(tmp_path), str)
+    forecasts = forecast(prepared, smoke(prepared), 1, str)
+    said = "\n".join(advice(("shapley", "banzhaf", "memorization"), forecasts))
+    assert "cheapest design for shapley and banzhaf: {design: paired, serves: {shapley:" in said
+    assert "{design: permutation, order: antithetic}" in said
     assert "not served" in said
-    assert "bernoulli" in said
-    assert advice(("memorization",), prepare(a_job(tmp_path), str).campaigns) == []
+    assert "\n    bernoulli" in said
+    assert advice(("memorization",), forecasts) == []

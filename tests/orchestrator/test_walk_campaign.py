@@ -109,6 +109,17 @@ def test_a_plan_says_what_walks_cost(tmp_path):
     assert all(error.per_instance > 0 for error in found.errors)
 
 
+@pytest.mark.slow
+def test_errors_of_g_shapley_come_out_within_a_quarter_of_what_a_few_walks_predict(tmp_path):
+    job = a_job(tmp_path, campaigns=[{"design": "walk", "retrains": 200, "learning_rate": 0.05}], values=["g_shapley"])
+    prepared = prepare(job, print)
+    [found] = forecast(prepared, smoke(prepared), 1, print)
+    delivered = carried_out(job)[0].values("g_shapley")
+    predicted = {error.loss: error for error in found.errors}[delivered.loss]
+    assert predicted.per_pair == pytest.approx(delivered.standard_errors.mean(), rel=0.25)
+    assert predicted.per_instance == pytest.approx(delivered.mean.standard_errors.mean(), rel=0.25)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
