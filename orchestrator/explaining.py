@@ -55,7 +55,7 @@ def explain_test(result: JobResult, influence: Influence, j: int, *, count_shown
         facts=(_method_words(influence), *_test_loss(result, influence, j)),
         proponents=sides[0],
         opponents=sides[1],
-        closing=(_certain_words(column, influence.retrains),),
+        closing=_closing(column, influence),
     )
 
 
@@ -70,15 +70,16 @@ def explain_train(result: JobResult, influence: Influence, i: int, *, count_show
     half = float(mean.half_widths()[i])
     certain = mean.certain()
     more = _more(mean.values, mean.standard_errors, mean.retrains, certain)
-    worth = interval(float(mean.values[i]), half)
+    worth = interval(float(mean.values[i]), half) if influence.retrains else number(float(mean.values[i]))
     sign = "certain" if certain[i] else _more_words(float(more[i]))
-    facts = (_method_words(influence), f"data value, the influence on the mean test loss: {worth}, {sign}")
+    about = f", {sign}" if influence.retrains else ""
+    facts = (_method_words(influence), f"data value, the influence on the mean test loss: {worth}{about}")
     return Explanation(
         heading=f"training instance {_titled(i, result.train_names[i])}, label {_train_labels(result)[i]}",
         facts=facts,
         proponents=sides[0],
         opponents=sides[1],
-        closing=(_certain_words(row, influence.retrains),),
+        closing=_closing(row, influence),
     )
 
 
@@ -89,6 +90,10 @@ def _sides(
     cells: _Cells, retrains: int, names: tuple[str, ...], labels: list[str], *, count_shown: int, what: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     values, errors, degrees = cells
+    if not retrains:
+        said = {"label": labels, "influence": [number(float(value)) for value in values]}
+        frame = pd.DataFrame({what: [_titled(place, name) for place, name in enumerate(names)]} | said)
+        return frame.iloc[_strongest(values, count_shown)], frame.iloc[_strongest(-values, count_shown)]
     certain = benjamini_hochberg(p_values(values, errors, degrees))
     half = half_widths(errors, degrees)
     more = _more(values, errors, retrains, certain)
@@ -140,7 +145,14 @@ def _certain_words(cells: _Cells, retrains: int) -> str:
     )
 
 
+def _closing(cells: _Cells, influence: Influence) -> tuple[str, ...]:
+    """How sure it is; of gradient methods, which have no error over retrains, what they say of themselves."""
+    return (_certain_words(cells, influence.retrains),) if influence.retrains else influence.notes
+
+
 def _method_words(influence: Influence) -> str:
+    if not influence.retrains:
+        return f"{in_words(influence.value)} on {loss_in_words(influence.loss)}, from gradients"
     return f"{in_words(influence.value)} on {loss_in_words(influence.loss)}, {count(influence.retrains)} retrains"
 
 

@@ -15,12 +15,9 @@ from estimators.groups.group_values import GroupValues
 from estimators.groups.left_out import LeftOutGroups
 from estimators.influence import Influence
 from orchestrator.campaign import Campaign
-from orchestrator.errors import JobError
+from orchestrator.gradients.grouping import groups_of
 from orchestrator.loss_view import loss_view
 from orchestrator.results import JobResult
-from orchestrator.wording import did_you_mean
-
-MOST_GROUPS = 10_000
 
 
 def group_influence(
@@ -58,19 +55,7 @@ def _expected(
 
 def groups_by(result: JobResult, by: str) -> tuple[IntArray, tuple[str, ...]]:
     """The group of each player [n], and the groups' names; raises JobError where `by` makes none."""
-    data, frame = result.loaded.dataset, result.loaded.train_frame
-    if data.groups is not None:
-        raise JobError("the players of this job are groups already (data.group)", mend="their values are the groups'")
-    if by == "class" and data.task == "classification":
-        return data.train_labels.astype(np.int64), tuple(data.classes)
-    columns = [] if frame is None else [str(column) for column in frame.columns]
-    if frame is None or by not in columns:
-        near = did_you_mean(by, columns) or "write --by class, or a column of the training table"
-        raise JobError(f"no groups by {by!r}: the training set has no such column", mend=near)
-    values, codes = np.unique(frame[by].astype(str).to_numpy(), return_inverse=True)
-    if len(values) > MOST_GROUPS:
-        raise JobError(f"{by} makes {len(values):,} groups, more than {MOST_GROUPS:,}", mend="name a coarser column")
-    return codes.astype(np.int64), tuple(values.tolist())
+    return groups_of(result.loaded, by)
 
 
 def sums_of_members(result: JobResult, codes: IntArray, value: str, *, loss: str | None = None) -> FloatArray:

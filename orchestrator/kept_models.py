@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 
 from estimators.arrays import AnyArray
 from orchestrator.campaign import Campaign
-from orchestrator.errors import StoreRefused
+from orchestrator.errors import JobError, StoreRefused
 from orchestrator.extension.side_tasks import MEND
 from orchestrator.plan import RowId
 from orchestrator.store.row_names import FileId
 from workers.chunk_name import parse_name
 from workers.errors import ChunkError
 from workers.model_file import KeptModels, beside, decode_models, models_of_chunk
+from workers.stored_model import StoredModel
 
 StateDict = dict[str, AnyArray]
 """Parameters and buffers of one model by name; a network's own names."""
@@ -42,6 +43,27 @@ def kept_models(
         yield row, reader.model(file, row)
 
 
+def models_stored(campaign: Campaign, count: int) -> tuple[StoredModel, ...]:
+    """Where the models of the first `count` different retrains of a campaign stand, without reading any.
+
+    Raises StoreRefused where one was stored without its model, JobError where there are fewer.
+    """
+    reader, found = _Reader(campaign), dict.fromkeys(_rows_of_draws(campaign, None))
+    failed = campaign.store.failed(list(found))
+    rows = [row for place, row in enumerate(found) if place not in failed][:count]
+    if len(rows) < count:
+        raise JobError(
+            f"campaign {campaign.name} has {len(rows):,} different retrains, {count:,} models are asked for",
+            mend="raise its `retrains`, or ask for fewer `models`",
+        )
+    places = []
+    for row, file in zip(rows, campaign.store.files_of(rows), strict=True):
+        if file is None:
+            raise StoreRefused(f"retrain {row.key.hex()} is not in the store", mend="apportion resume JOB trains it")
+        places.append(StoredModel(reader.address(file), reader.name(file), row.key, row.replicate))
+    return tuple(places)
+
+
 def _rows_of_draws(campaign: Campaign, draws: Iterable[int] | None) -> list[RowId]:
     chosen = range(campaign.plan.draws) if draws is None else draws
     return [row for draw in chosen for row in campaign.plan.draw_rows(draw, draw + 1).ids]
@@ -62,7 +84,7 @@ class _Reader:
         return {name: array[places[row]] for name, array in kept.models.items()}
 
     def _kept(self, file: FileId) -> tuple[KeptModels, dict[tuple[bytes, int], int]]:
-        name = self._name(file)
+        name = self.name(file)
         if self._opened is None or self._opened[0] != name:
             try:
                 kept = decode_models(name, self._stores[file.campaign].get(name))
@@ -72,7 +94,12 @@ class _Reader:
             self._opened = name, kept, {row: place for place, row in enumerate(rows)}
         return self._opened[1], self._opened[2]
 
-    def _name(self, file: FileId) -> str:
+    def address(self, file: FileId) -> str:
+        """Of the store that a chunk file is in."""
+        return self._stores[file.campaign].address
+
+    def name(self, file: FileId) -> str:
+        """The file of models beside a chunk file."""
         if file.campaign not in self._names:
             found = ((models_of_chunk(name), name) for name in reversed(self._stores[file.campaign].names()))
             self._names[file.campaign] = {key: name for key, name in found if key is not None}

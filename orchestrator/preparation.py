@@ -72,6 +72,11 @@ def prepare(job: Job, say: Callable[[str], None]) -> Prepared:
     loaded, notes = load_checked(job)
     for note in notes:
         say(f"note: {note}")
+    return prepared_on(job, loaded)
+
+
+def prepared_on(job: Job, loaded: LoadedData) -> Prepared:
+    """The same of a job that was checked, on its data."""
     code = user_code(job)
     prints = fingerprints(loaded, job.learner, code)
     campaigns = tuple(_planned(job, spec, loaded, prints) for spec in job.campaigns)
@@ -101,6 +106,10 @@ def smoke(prepared: Prepared, *, together: int | None = None) -> SmokeReport:
     together: K, where it was chosen.
     """
     learner = prepared.learner(together=together)
+    for spec in prepared.job.gradients:
+        from workers.gradient_work import refuse_misfit  # noqa: PLC0415 - torch only where it is needed
+
+        refuse_misfit(spec, learner)
     report = smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
     return replace(report, model_bytes=model_bytes(learner)) if prepared.job.learner.keep else report
 

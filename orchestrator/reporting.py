@@ -8,6 +8,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,9 @@ from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.data.tables import features_shown
+from orchestrator.errors import JobError
 from orchestrator.evaluation.keeping import kept_evaluation
+from orchestrator.gradients.values import GradientValues
 from orchestrator.influences.placed import PlacedInfluences
 from orchestrator.influences.work import InfluencePool
 from orchestrator.keeping.staleness import rows_used
@@ -115,6 +118,7 @@ def report_input(result: JobResult, tracker: Tracker, pool: InfluencePool | None
         fingerprints=_fingerprints(result),
         cost=_cost(result),
         evaluation=kept_evaluation(tracker),
+        gradients=_gradients(result),
         finished=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
@@ -141,6 +145,15 @@ def _computed(result: JobResult, pool: InfluencePool | None) -> _Computed:
                 break
             instance_values.append((found, campaign.name))
     return _Computed(tuple(influences), tuple(instance_values))
+
+
+def _gradients(result: JobResult) -> list[GradientValues]:
+    """Of the entries of `gradients` those that are whole in the store."""
+    found = []
+    for spec in () if result.test_set else result.job.gradients:
+        with suppress(JobError):
+            found.append(result.gradient(spec.label))
+    return found
 
 
 def values_asked(result: JobResult) -> tuple[str, ...]:

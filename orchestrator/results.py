@@ -1,6 +1,6 @@
 """A job's results, read from its store: after a run, while one runs elsewhere, or years later."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,24 +12,23 @@ from orchestrator.data.axes import axes_of
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, StoreRefused
 from orchestrator.fingerprint import explain_difference
-from orchestrator.gradients.reading import gradient_spec, stored_gradient
+from orchestrator.gradients.reading import gradient_spec, stored_gradient, stored_values
+from orchestrator.gradients.values import GradientValues
 from orchestrator.influences.work import InfluencePool
 from orchestrator.jobs.job import Job
+from orchestrator.loss_stores import loss_store
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts
 from orchestrator.pooling import pooled
 from orchestrator.preparation import Prepared, prepare
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
-from orchestrator.store.manifest import MANIFEST_TAG
-from orchestrator.store.moved_rows import Moved
 from orchestrator.store.read_cache import cached_rows
-from orchestrator.store.walking_store import WalkingStore
 from orchestrator.tracking.client import prepare_environment
 from orchestrator.tracking.runs import CampaignRun, JobRun
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.versions import DRAWS_TAG as DRAWS_TAG  # noqa: PLC0414 - others take it from here
 from orchestrator.versions import continued, moved_rows, refuse_other_data
-from orchestrator.wanted_losses import Keeps, holding, plan_of
+from orchestrator.wanted_losses import plan_of
 from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
 
@@ -120,6 +119,17 @@ class JobResult:
         elif campaign == POOLED:
             raise EstimatorError("less than two campaigns of this job have a law of sizes: there is nothing to pool")
         return self.campaign_for(value, campaign).values(value, loss=loss, of=of, over=over, pool=pool)
+
+    def gradient(self, label: str) -> GradientValues:
+        """Everything that an entry of the job's `gradients` gave: values, self-influence, top lists, facts of solvers.
+
+        Raises JobError where there is no such entry, or it is not whole in the store yet.
+        """
+        spec = gradient_spec(self.job, label)
+        if spec is None:
+            known = ", ".join(each.label for each in self.job.gradients) or "none"
+            raise JobError(f"no gradient method {label!r} in job {self.job.name!r}", mend=f"gradients: {known}")
+        return stored_values(self.job, self.loaded, spec)
 
     def campaign_for(self, value: str, campaign: str | None = None) -> Campaign:
         """The campaign named, or the first that permits the value; raises EstimatorError with each one's reason."""
@@ -229,40 +239,6 @@ def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
     """Raise StoreRefused, naming the part that differs, where a store is of other data, learner or code."""
     if stored != now:
         raise StoreRefused(explain_difference(stored, now))
-
-
-def loss_store_keeping(
-    prepared: Prepared, runs: list[CampaignRun], keeps: Keeps, moved: Mapping[str, Moved]
-) -> LossStore:
-    """The rows that hold what a learner keeps, for a look before its plans are made."""
-    stores = {run.campaign_id: run.chunk_store() for run in runs}
-    data = prepared.loaded.dataset
-    accept = holding([keeps], moved)
-    return LossStore(stores, prepared.fingerprints, n=data.n, n_test=data.n_test, accept=accept, moved=moved)
-
-
-def loss_store(
-    loaded: LoadedData,
-    fingerprints: Fingerprints,
-    runs: list[CampaignRun],
-    *,
-    plans: Mapping[str, PlanFacts] | None = None,
-    moved: Mapping[str, Moved] | None = None,
-) -> LossStore:
-    """The rows of all campaigns of a job.
-
-    plans: of the campaigns whose losses every row has to hold, by id. moved: other versions of the training set.
-    """
-    plans, moved = plans or {}, moved or {}
-    stores = {run.campaign_id: run.chunk_store() for run in runs}
-    walking = {run.campaign_id: stores[run.campaign_id] for run in runs if run.parameters.get("design") == "walk"}
-    manifests = {run.campaign_id: run.tags.get(MANIFEST_TAG, "") for run in runs if run.campaign_id in plans}
-    n, n_test, accept = loaded.dataset.n, loaded.dataset.n_test, holding(plans.values(), moved)
-    if walking:
-        return WalkingStore(
-            stores, fingerprints, walking=walking, n=n, n_test=n_test, manifests=manifests, accept=accept, moved=moved
-        )
-    return LossStore(stores, fingerprints, n=n, n_test=n_test, manifests=manifests, accept=accept, moved=moved)
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:

@@ -7,9 +7,9 @@ import numpy as np
 from estimators.designs.continued import Continued
 from estimators.designs.protocol import DRAWS_PER_BLOCK
 from estimators.subsets import identity_order, subset_keys
+from orchestrator.loss_stores import loss_store_keeping
 from orchestrator.plan import RowId
 from orchestrator.preparation import PlannedCampaign, Prepared
-from orchestrator.results import loss_store_keeping
 from orchestrator.store.loss_store import LossStore
 from orchestrator.tracking.runs import CampaignRun
 from orchestrator.tracking.tracker import Tracker

@@ -15,10 +15,11 @@ from orchestrator.driver_log import driver_log, kept_folder
 from orchestrator.fingerprint import train_kind
 from orchestrator.jobs.job_text import replayable
 from orchestrator.launching.parcel import KEPT, parcel_here
+from orchestrator.loss_stores import loss_store
 from orchestrator.pilot import stored_bytes
 from orchestrator.plan import PLAN_FILE, Plan, PlanFacts, chunk_rows, end_replicates, rows_of_walks
 from orchestrator.preparation import PlannedCampaign, Prepared
-from orchestrator.results import DRAWS_TAG, loss_store
+from orchestrator.results import DRAWS_TAG
 from orchestrator.store.compaction import write_manifest
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.manifest import MANIFEST_TAG

@@ -10,6 +10,9 @@ from workers.errors import LearnerError
 from workers.option_types import Count, NotNegative, Positive, Seed
 from workers.trajectory import trajectory_mode
 
+Gives = Literal["matrix", "mean", "strongest", "groups", "self"]
+DEAR_FOR_EACH = ("conjugate_gradient", "lissa", "datainf")
+"""Curvatures whose every solve goes over the training set."""
 GRADIENT_LEARNERS = ("torch", "logistic_regression", "ridge")
 
 
@@ -23,7 +26,13 @@ class GradientSpec:
     labels: true, or sampled from the model, for kfac and ekfac. layers: patterns of parameter names. dimensions: of
     random projections. trajectory: what is recorded of the run where the method needs more than its end: `every 30
     epochs` (unsaid: every epoch), `losses` or `all`; methods that need every step record all. segments: of source.
-    models: how many models of the whole training set, seeds of their own, trak averages over.
+    models: how many models trak averages over: of the whole training set, seeds of their own, or those that `campaign`
+    kept of its first draws (`keep: true` in the learner), the ensemble of the paper. gives: `matrix` [n, n_test],
+    `mean` (data values [n], by one solve), `strongest` (proponents and opponents of each test instance, as many as
+    `strongest` says), `groups` (sums over the groups of `groups`: `class`, or a column of the training table) or `self`
+    (influence on one's own loss), the last four without the matrix. self_influence: stored as well (unsaid: where it
+    does not cost a solve for each training instance). instances: of pbrf, how many training instances are left out
+    (unsaid: all), drawn by `seed`.
     """
 
     method: str
@@ -44,6 +53,12 @@ class GradientSpec:
     trajectory: str | None = None
     segments: Count = 3
     models: Count = 3
+    campaign: str | None = None
+    gives: Gives = "matrix"
+    strongest: Count = 20
+    groups: str | None = None
+    self_influence: bool | None = None
+    instances: Count | None = None
     seed: Seed = 0
 
     @property
@@ -53,8 +68,17 @@ class GradientSpec:
 
     @property
     def models_needed(self) -> int:
-        """Models of the whole training set, with replicates 0, 1, ..."""
+        """How many models."""
         return self.models if gradient_method(self.method).needs == "several models" else 1
+
+    @property
+    def stores_self_influence(self) -> bool:
+        """Each training instance's influence on its own loss is stored."""
+        method = gradient_method(self.method)
+        if self.gives == "self" or method.estimator is None:
+            return self.gives == "self" or method.runner == "trak"
+        cheap = (self.curvature or method.estimator.curvature) not in DEAR_FOR_EACH
+        return cheap if self.self_influence is None else self.self_influence
 
     @property
     def recorded(self) -> str:
@@ -83,9 +107,24 @@ def served_method(spec: GradientSpec) -> GradientMethod:
     if method.runner == "python":
         raise LearnerError(f"gradients: {spec.method} is for Python: {method.function}")
     _ = spec.recorded
+    _refuse_misfits(spec, method)
     if method.estimator is not None and spec.curvature is not None and method.estimator.curvature == "identity":
         raise LearnerError(f"gradients: {spec.method} has no curvature: leave `curvature` out")
     return method
+
+
+def _refuse_misfits(spec: GradientSpec, method: GradientMethod) -> None:
+    """Options that the method does not take."""
+    if spec.campaign is not None and method.runner != "trak":
+        raise LearnerError(f"gradients: {spec.method} takes no models of a campaign: leave `campaign` out")
+    if spec.gives != "matrix" and method.runner != "engine":
+        raise LearnerError(f"gradients: {spec.method} gives its matrix only: leave `gives` out")
+    if (spec.gives == "groups") != (spec.groups is not None):
+        raise LearnerError("gradients: write `gives: groups` and `groups: COLUMN` together, or neither")
+    if spec.self_influence and method.runner != "engine":
+        raise LearnerError(f"gradients: {spec.method} stores no influence on an instance's own loss of its own accord")
+    if spec.instances is not None and method.runner != "response":
+        raise LearnerError(f"gradients: {spec.method} values every training instance: leave `instances` out")
 
 
 def estimator_of(spec: GradientSpec) -> Estimator:

@@ -10,12 +10,38 @@ from estimators.gradient.unroll.in_run import in_run_shapley, tracin_ideal
 from estimators.gradient.unroll.influence import hydra, sgd_influence
 from estimators.gradient.unroll.source import segments_of, source_influence
 from workers.errors import LearnerError
+from workers.gradient_blocks import Computed
+from workers.gradient_file import GradientTask, Kind
 from workers.gradient_problem import GradientProblem
 from workers.gradient_specs import GradientSpec
 from workers.recording import checkpoints_of, final_of, rule_of, run_of
 from workers.trajectory import SOLVED, RecordedRun
 
+COLUMNS = 64
+"""Tests of a block, each of which goes over the run once."""
 _DIFFERENTIATED = ("sgd_influence", "hydra", "hydra_fast")
+
+
+class UnrolledBlocks:
+    """Blocks of a function of one recorded run: all training instances against some tests."""
+
+    def __init__(self, spec: GradientSpec, problem: GradientProblem, source: GradientSource, run: RecordedRun) -> None:
+        self._spec, self._problem, self._source, self._run = spec, problem, source, run
+
+    @property
+    def cells(self) -> dict[Kind, int]:
+        """The whole matrix."""
+        return {"gradient": len(self._problem.train) * len(self._problem.test)}
+
+    def tasks(self) -> list[GradientTask]:
+        """Some tests at a time."""
+        return [GradientTask("gradient", 0, columns, 0) for columns in range(0, len(self._problem.test), COLUMNS)]
+
+    def compute(self, task: GradientTask) -> Computed:
+        """Values [n, c]."""
+        test = self._problem.test[task.columns : task.columns + COLUMNS]
+        values, facts = unrolled_values(self._spec, self._problem, self._run, self._source, test)
+        return Computed({"scores": values}, values.size, facts)
 
 
 def unrolled_values(

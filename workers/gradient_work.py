@@ -1,44 +1,43 @@
 """Blocks of gradient values on a worker: computed from the request alone, stored whole under a name of their own."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 
-from estimators.arrays import AnyArray, FloatArray
-from estimators.gradient.engine import BlockName, Engine
+from estimators.arrays import IntArray
+from estimators.gradient.engine import Engine
 from estimators.gradient.layout import layout_of
 from estimators.gradient.methods import GradientMethod
 from estimators.gradient.registry import gradient_method
 from estimators.gradient.source import GradientSource, gradient_source
 from estimators.gradient.trajectory import Checkpoint
-from estimators.gradient.trak import trak
 from workers.dataset import Dataset
 from workers.errors import LearnerError
-from workers.gradient_file import block_file
-from workers.gradient_problem import GradientProblem, gradient_problem
-from workers.gradient_specs import GradientSpec, estimator_of, served_method, trak_projection
-from workers.gradient_unrolled import run_notes, unrolled_values
-from workers.keeping import Models
+from workers.gradient_blocks import Blocks
+from workers.gradient_engine import EngineBlocks
+from workers.gradient_file import GradientTask, block_file
+from workers.gradient_problem import GradientProblem, State, gradient_problem
+from workers.gradient_responses import ResponseBlocks
+from workers.gradient_specs import GradientSpec, estimator_of, served_method
+from workers.gradient_trak import TrakBlocks
+from workers.gradient_unrolled import UnrolledBlocks, run_notes
+from workers.learner import Learner
 from workers.learner_specs import LearnerSpec
 from workers.learners import make_learner
 from workers.recording import checkpoints_of, fast_hydra_trajectory
+from workers.stored_model import StoredModel
 from workers.stores import open_chunk_store
 from workers.trajectory import RecordedRun, read_trajectory
 from workers.user_code import CodeSnapshot
 
-WHOLE = BlockName(0, 0, 0)
-COLUMNS = 64
-"""Tests of a block of an unrolled method, each of which goes over the run once."""
-
 
 @dataclass(frozen=True, slots=True)
 class GradientRequest:
-    """Travels to each worker once. models: of the whole training set, each array [models, ...]. identity: in names.
+    """Travels to each worker once. models: where each model stands. identity: in names of blocks.
 
     block_rows: of every block, decided once where the work is planned; None there. run: the file of a recorded run
-    beside the blocks, in place of models.
+    beside the blocks, in place of models. groups: the group [n] of each training instance, where sums are asked for.
     """
 
     spec: GradientSpec
@@ -46,91 +45,99 @@ class GradientRequest:
     data: Dataset
     code: CodeSnapshot | None
     device: str
-    models: Mapping[str, AnyArray]
+    models: tuple[StoredModel, ...]
     address: str
     identity: str
     block_rows: int | None = None
     run: str = ""
+    groups: IntArray | None = None
 
 
 class GradientWork:
-    """One worker's engine. A block depends on the request and its name alone."""
+    """One worker's blocks. A block depends on the request and its task alone."""
 
     def __init__(self, request: GradientRequest, threads: int | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
         self._request = request
-        self._method = served_method(request.spec)
+        method = served_method(request.spec)
         learner = make_learner(request.learner, request.data, request.code, device=request.device)
         self.problem = gradient_problem(learner)
         store = open_chunk_store(request.address)
         self._run = read_trajectory(request.run, store.get(request.run)) if request.run else None
-        models = request.models if self._run is None else self._run.models
-        self._source = _source(self.problem, request, self._method, models)
-        self._engine = None
-        if self._method.runner == "engine":
-            trajectory = _trajectory(self.problem, request.spec, models, self._run)
-            self._engine = Engine(
-                estimator_of(request.spec), self._source, self.problem.train, self.problem.test, trajectory
-            )
+        self._source = _source(self.problem, request.spec, method, self._first(), request.block_rows)
+        self._blocks = self._runner(method)
 
-    def names(self) -> list[BlockName]:
+    def tasks(self) -> list[GradientTask]:
         """Every block of the values."""
-        if self._method.runner == "unroll":
-            return [BlockName(0, columns, 0) for columns in range(0, len(self.problem.test), COLUMNS)]
-        return [WHOLE] if self._engine is None else list(self._engine.names())
+        return self._blocks.tasks()
 
     @property
     def block_rows(self) -> int:
         """Training rows of a block."""
         return self._source.block_rows
 
-    def store(self, name: BlockName) -> str:
+    def store(self, task: GradientTask) -> str:
         """Compute a block and put it; returns the file's name."""
-        scores, facts = self._scores(name)
+        found = self._blocks.compute(task)
         about = () if self._run is None else run_notes(self._request.spec, self._run)
-        told = {"facts": facts, "loss": self.problem.loss, "notes": [*self.problem.notes, *about]}
-        file, content = block_file(self._request.identity, name, scores, json.dumps(told, sort_keys=True))
+        told = {
+            "facts": found.facts,
+            "loss": self.problem.loss,
+            "notes": [*self.problem.notes, *about],
+            "block_rows": self.block_rows,
+            "cells": found.cells,
+            "cells_in_all": dict(self._blocks.cells),
+            "deletion": self.problem.objective.deletion,
+        }
+        file, content = block_file(self._request.identity, task, found.arrays, json.dumps(told, sort_keys=True))
         open_chunk_store(self._request.address).put(file, content)
         return file
 
-    def _scores(self, name: BlockName) -> tuple[FloatArray, Mapping[str, float]]:
-        if self._engine is not None:
-            return self._engine.block(name), self._engine.facts
-        if self._run is None:
-            return self._trak(), {}
-        test = self.problem.test[name.columns : name.columns + COLUMNS]
-        return unrolled_values(self._request.spec, self.problem, self._run, self._source, test)
+    def _first(self) -> State:
+        """The parameters that forms are checked at."""
+        return self._state(0) if self._run is None else self.problem.state(self._run.models, 0)
 
-    def _trak(self) -> FloatArray:
-        spec, models = self._request.spec, self._request.models
-        states = [self.problem.state(models, k) for k in range(spec.models_needed)]
-        projection = trak_projection(spec)
-        damping = 0.0 if spec.damping is None else spec.damping
-        return trak(
-            self._source,
-            self.problem.train,
-            self.problem.test,
-            states,
-            projection=projection,
-            damping=damping,
-            output="loss",
-        )
+    def _state(self, number: int) -> State:
+        return self.problem.state(self._request.models[number].read(), 0)
+
+    def _runner(self, method: GradientMethod) -> Blocks:
+        spec, problem, source = self._request.spec, self.problem, self._source
+        if method.runner == "trak":
+            return TrakBlocks(spec, problem, source, self._state)
+        if method.runner == "response":
+            return ResponseBlocks(spec, problem, source, self._state(0))
+        if method.runner == "unroll":
+            assert self._run is not None
+            return UnrolledBlocks(spec, problem, source, self._run)
+        trajectory = (Checkpoint(self._first()),) if self._run is None else _trajectory(problem, spec, self._run)
+        engine = Engine(estimator_of(spec), source, problem.train, problem.test, trajectory)
+        return EngineBlocks(spec, engine, self._request.groups)
+
+
+def refuse_misfit(spec: GradientSpec, learner: Learner) -> None:
+    """Look at an entry before anything is trained for it: its gradients are taken of three instances, untrained.
+
+    Raises LearnerError or EstimatorError where the method does not fit the learner, its model or its data.
+    """
+    method, problem = served_method(spec), gradient_problem(learner)
+    if method.runner == "trak" and problem.loss != "cross_entropy":
+        raise LearnerError(f"gradients: {spec.method} explains classifiers' cross-entropy, not {problem.loss}")
+    _source(problem, spec, method, problem.objective.module.state_dict(), 1)
 
 
 def _source(
-    problem: GradientProblem, request: GradientRequest, method: GradientMethod, models: Models
+    problem: GradientProblem, spec: GradientSpec, method: GradientMethod, state: State, block_rows: int | None
 ) -> GradientSource:
-    patterns = request.spec.layers or _patterns(problem, method)
     source = gradient_source(
         problem.objective,
         problem.train,
-        layers=patterns,
-        dtype=getattr(torch, request.spec.dtype),
+        layers=spec.layers or _patterns(problem, method),
+        dtype=getattr(torch, spec.dtype),
         device=problem.train.features.device,
-        block_rows=request.block_rows,
+        block_rows=block_rows,
     )
-    source.load(problem.state(models, 0))
+    source.load(state)
     return source
 
 
@@ -147,11 +154,7 @@ def _patterns(problem: GradientProblem, method: GradientMethod) -> tuple[str, ..
     return tuple(name for layer in chosen for name in layer.parameters)
 
 
-def _trajectory(
-    problem: GradientProblem, spec: GradientSpec, models: Models, run: RecordedRun | None
-) -> tuple[Checkpoint, ...]:
-    if run is None:
-        return (Checkpoint(problem.state(models, 0)),)
+def _trajectory(problem: GradientProblem, spec: GradientSpec, run: RecordedRun) -> tuple[Checkpoint, ...]:
     if spec.method == "hydra_fast":
         return fast_hydra_trajectory(problem, run)
     return checkpoints_of(problem, run, names_batches=gradient_method(spec.method).needs == "every step")

@@ -1,8 +1,8 @@
 """The one engine of gradient estimators: for each checkpoint the test side once, then training blocks."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,19 @@ import torch
 
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.errors import EstimatorError
+from estimators.gradient.facts import merged_facts
 from estimators.gradient.fitting import fit_curvature
 from estimators.gradient.objective import Instances
+from estimators.gradient.projection import Projector, product_variances
 from estimators.gradient.record import Estimator
 from estimators.gradient.source import GradientSource
 from estimators.gradient.stage import SIDE_FLOATS, Stage, TestSide
+from estimators.gradient.top_scores import TopScores, strongest_of
 from estimators.gradient.trajectory import Checkpoint, Trajectory
+from estimators.seeding import derive_seed
+
+JOINT = -1
+"""In place of columns: the sum of all test losses."""
 
 
 class BlockName(NamedTuple):
@@ -24,14 +31,6 @@ class BlockName(NamedTuple):
     checkpoint: int
     columns: int
     rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class TopScores:
-    """The strongest training instances of each test instance. indices, values: [k, n_test], strongest first."""
-
-    indices: IntArray
-    values: FloatArray
 
 
 class Engine:
@@ -62,6 +61,7 @@ class Engine:
         if estimator.weights == "batch" and any(c.batch is None for c in self.trajectory):
             raise EstimatorError(f"{estimator.name} needs every step's batch; these checkpoints have none")
         self._stage: tuple[int, Stage] | None = None
+        self._stages: list[Stage] = []
         self.facts: dict[str, float] = {}
 
     @property
@@ -103,35 +103,67 @@ class Engine:
                     total[at : at + len(part), columns : columns + found.shape[1]] += found
         return total
 
+    def projected_block(self, name: BlockName) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """A block's scores [r, c] with their variances over random projections, and those of their mean [r].
+
+        Raises EstimatorError where scores are not sums over independent rows of a projection.
+        """
+        if not self.varies:
+            raise EstimatorError(f"{self.estimator.name} has no error over projections")
+        stage = self.stage(name.checkpoint)
+        side = self._side(stage, name.columns)
+        rotated, factors = stage.train_block(self.train[name.rows : self._stop(name.rows)])
+        weights, images = factors[:, None], torch.cat([rows.dense() for rows in side.rows])
+        found = (
+            side.scores(rotated) * weights,
+            product_variances(rotated.dense(), images) * weights.square(),
+            product_variances(rotated.dense(), images.mean(dim=0, keepdim=True))[:, 0] * factors.square(),
+        )
+        scores, variances, of_mean = (each.cpu().numpy() for each in found)
+        return scores, variances, of_mean
+
+    @property
+    def varies(self) -> bool:
+        """Scores are sums of products of a random projection's rows, so that their error over projections is known."""
+        record = self.estimator
+        projected = record.projection is not None and record.projection.kind != "factored"
+        return projected and record.curvature == "identity" and record.normalise == "none" and record.weights != "batch"
+
     def self_influence(self, *, mirror: Instances | None = None) -> FloatArray:
         """Each training instance's influence on its own loss, [n] float64: the diagonal, without the matrix.
 
         mirror: the training instances with noise of their own, for the other side: with the same draws on both sides
         of a loss over noise, the square of a mean is too large by its variance.
         """
-        total = np.zeros(len(self.train))
-        for t in range(len(self.trajectory)):
-            stage = self.stage(t)
-            for start in range(0, len(self.train), self.source.block_rows):
-                rows = np.arange(start, min(start + self.source.block_rows, len(self.train)))
-                rows = rows[self._counting(stage, rows)]
-                if len(rows):
-                    total[rows] += (
-                        stage.self_scores(self.train[_index(rows)], None if mirror is None else mirror[_index(rows)])
-                        .cpu()
-                        .numpy()
-                    )
-        return total
+        return self._over_rows(lambda t, rows: self.self_block(t, rows, mirror=mirror))
+
+    def self_block(self, checkpoint: int, rows: int, *, mirror: Instances | None = None) -> FloatArray:
+        """Self-influence [r] of one block of training rows at one checkpoint."""
+        stage = self.stage(checkpoint)
+        positions = np.arange(rows, self._stop(rows))
+        counting = self._counting(stage, positions)
+        found = np.zeros(len(positions))
+        if counting.any():
+            at = _index(positions[counting])
+            scores = stage.self_scores(self.train[at], None if mirror is None else mirror[at])
+            found[counting] = scores.cpu().numpy()
+        self.facts = merged_facts(self.facts, stage.curvature.facts)
+        return found
 
     def joint(self) -> FloatArray:
         """Influence on the sum of the test losses, [n] float64, by one solve a checkpoint."""
+        return self._over_rows(self.joint_block)
+
+    def joint_block(self, checkpoint: int, rows: int) -> FloatArray:
+        """Influence on the sum of the test losses [r], of one block of training rows at one checkpoint."""
+        stage = self.stage(checkpoint)
+        return self._scores(stage, self._side(stage, JOINT), slice(rows, self._stop(rows)))[:, 0]
+
+    def _over_rows(self, block: Callable[[int, int], FloatArray]) -> FloatArray:
         total = np.zeros(len(self.train))
         for t in range(len(self.trajectory)):
-            stage = self.stage(t)
-            side = stage.joint_side(self.test)
-            for start in range(0, len(self.train), self.source.block_rows):
-                part = slice(start, min(start + self.source.block_rows, len(self.train)))
-                total[part] += self._scores(stage, side, part)[:, 0]
+            for rows in range(0, len(self.train), self.source.block_rows):
+                total[rows : self._stop(rows)] += block(t, rows)
         return total
 
     def groups(self, members: FloatArray) -> FloatArray:
@@ -145,28 +177,22 @@ class Engine:
 
     def strongest(self, count: int, *, opponents: bool = False) -> TopScores:
         """The `count` strongest proponents (or opponents) of each test instance, without the full matrix."""
-        sign = -1.0 if opponents else 1.0
-        stages = [self._made(t) for t in range(len(self.trajectory))]
-        best = np.full((0, len(self.test)), -np.inf)
-        index = np.zeros((0, len(self.test)), dtype=np.int64)
-        for rows in range(0, len(self.train), self.source.block_rows):
-            scores = sign * self._row_block(stages, rows)
-            here = np.broadcast_to(np.arange(rows, rows + len(scores))[:, None], scores.shape)
-            best, index = _merged(np.concatenate([best, scores]), np.concatenate([index, here]), count)
-        return TopScores(index, sign * best)
+        parts = (self.rows_block(rows) for rows in range(0, len(self.train), self.source.block_rows))
+        return strongest_of(parts, count, opponents=opponents)
 
-    def _row_block(self, stages: Sequence[Stage], rows: int) -> FloatArray:
-        names = [
-            BlockName(t, columns, rows)
-            for t in range(len(stages))
-            for columns in range(0, len(self.test), self.columns)
-        ]
-        width = min(self.source.block_rows, len(self.train) - rows)
-        scores = np.zeros((width, len(self.test)))
-        for name in names:
-            part = self._block(stages[name.checkpoint], name)
-            scores[:, name.columns : name.columns + part.shape[1]] += part
+    def rows_block(self, rows: int) -> FloatArray:
+        """Scores [r, n_test] of one block of training rows over the whole trajectory, whose stages are all held."""
+        if not self._stages:
+            self._stages = [self._made(t) for t in range(len(self.trajectory))]
+        scores = np.zeros((self._stop(rows) - rows, len(self.test)))
+        for t, stage in enumerate(self._stages):
+            for columns in range(0, len(self.test), self.columns):
+                part = self._block(stage, BlockName(t, columns, rows))
+                scores[:, columns : columns + part.shape[1]] += part
         return scores
+
+    def _stop(self, rows: int) -> int:
+        return min(rows + self.source.block_rows, len(self.train))
 
     def stage(self, checkpoint: int) -> Stage:
         """The checkpoint made ready; the last one asked for is kept."""
@@ -176,28 +202,37 @@ class Engine:
         return self._stage[1]
 
     def _made(self, t: int) -> Stage:
-        checkpoint = self.trajectory[t]
-        source = self._loaded(checkpoint)
+        checkpoint, projector = self.trajectory[t], self._projector(t)
+        source = self._loaded(checkpoint, projector)
         last = t == len(self.trajectory) - 1 or self.estimator.test_at == "same"
         curvature = fit_curvature(self.estimator.curvature, source, self.train, self.estimator.options)
-        test_source = source if last else self._loaded(self.trajectory[-1])
+        test_source = source if last else self._loaded(self.trajectory[-1], projector)
         return Stage(self.estimator, source, test_source, curvature, checkpoint, len(self.train))
 
-    def _loaded(self, checkpoint: Checkpoint) -> GradientSource:
+    def _projector(self, t: int) -> Projector | None:
+        """The projection of checkpoint t, drawn for itself: then errors over projections add up over checkpoints."""
+        own = self.source.projector
+        if own is None or t == 0:
+            return own
+        return self.source.projected(
+            replace(own.projection, seed=derive_seed("checkpoint", own.projection.seed, t))
+        ).projector
+
+    def _loaded(self, checkpoint: Checkpoint, projector: Projector | None) -> GradientSource:
         objective = replace(self.source.objective, module=copy.deepcopy(self.source.objective.module))
-        source = replace(self.source, objective=objective)
+        source = replace(self.source, objective=objective, projector=projector)
         source.load(checkpoint.parameters)
         return source
 
     def _block(self, stage: Stage, name: BlockName) -> FloatArray:
-        stop = min(name.rows + self.source.block_rows, len(self.train))
-        return self._scores(stage, self._side(stage, name.columns), slice(name.rows, stop))
+        return self._scores(stage, self._side(stage, name.columns), slice(name.rows, self._stop(name.rows)))
 
     def _side(self, stage: Stage, columns: int) -> TestSide:
         if columns not in stage.sides:
             stage.sides.clear()
-            stage.sides[columns] = stage.side(self.test[columns : columns + self.columns])
-            self.facts.update(stage.curvature.facts)
+            chosen = self.test[columns : columns + self.columns]
+            stage.sides[columns] = stage.joint_side(self.test) if columns == JOINT else stage.side(chosen)
+        self.facts = merged_facts(self.facts, stage.sides[columns].facts)
         return stage.sides[columns]
 
     def _scores(self, stage: Stage, side: TestSide, rows: slice) -> FloatArray:
@@ -227,9 +262,3 @@ def _index(positions: IntArray) -> slice | torch.Tensor:
     if bool((np.diff(positions) == 1).all()):
         return slice(int(positions[0]), int(positions[-1]) + 1)
     return torch.from_numpy(positions)
-
-
-def _merged(scores: FloatArray, index: IntArray, count: int) -> tuple[FloatArray, IntArray]:
-    """The `count` largest of each column, largest first; equal scores in the order of the training set."""
-    order = np.argsort(-scores, axis=0, kind="stable")[:count]
-    return np.take_along_axis(scores, order, axis=0), np.take_along_axis(index, order, axis=0)

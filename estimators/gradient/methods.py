@@ -6,9 +6,9 @@ from typing import Literal
 from estimators.gradient.record import Estimator, Projection, Scale
 
 Needs = Literal["the final model", "checkpoints", "every step", "several models"]
-Runner = Literal["engine", "trak", "unroll", "python"]
+Runner = Literal["engine", "trak", "unroll", "response", "python"]
 """engine: an `Estimator` for the one engine. trak: several models, then one product. unroll: a function of a
-recorded run. python: a function of its own."""
+recorded run. response: the model fine-tuned without each instance. python: a function of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Gradient methods that are functions of their own rather than records of the engine, used from Python."""
+"""Gradient methods that are functions of their own rather than records of the engine; most are for Python alone."""
 
 from estimators.gradient.methods import SURVEY, GradientMethod
 
@@ -33,8 +33,7 @@ OTHERS = (
         equation=f"{SURVEY}, section 5.1.1.2",
         scale="loss",
         needs="the final model",
-        runner="python",
-        function="estimators.gradient.pbrf.proximal_bregman_response",
+        runner="response",
     ),
     GradientMethod(
         name="representer_point",

@@ -40,14 +40,16 @@ def proximal_bregman_response(
 ) -> Response:
     """For each group of positions, minimise from theta_s the Bregman distance of the outputs to those at theta_s.
 
-    (1/n) sum_k D(f(x_k, theta), f(x_k, theta_s)) + (damping / 2) ||theta - theta_s||^2 - (1/n) sum_{i in U} L(z_i,
-    theta), by full-batch L-BFGS, all training instances at once. Its first order in the group's weight is the influence
-    function with the Gauss-Newton matrix and this damping.
+    (1/n) sum_k D(f(x_k, theta), f(x_k, theta_s)) + sum_p (penalty_p + damping) / 2 (theta - theta_s)_p^2 - (1/n)
+    sum_{i in U} L(z_i, theta), by full-batch L-BFGS, all training instances at once; a penalty's own Bregman distance
+    is that square. Under mean deletion each instance takes its share (1/n) sum_p penalty_p / 2 theta_p^2 with it. Its
+    first order in the group's weight is the influence function with the Gauss-Newton matrix, penalty and this damping.
 
     Raises:
-        EstimatorError: no damping, without which the objective may have no minimum; or one of the groups runs away.
+        EstimatorError: parameters with neither damping nor penalty, without which the objective may have no minimum; or
+            one of the groups runs away.
     """
-    if damping <= 0:
+    if float((source.penalties() + damping).min()) <= 0:
         raise EstimatorError("PBRF needs a damping above 0: without it the objective may have no minimum")
     objective = _Proximal(source, source.moved(train), damping)
     start = source.objective.theta(source.layout)
@@ -68,7 +70,9 @@ def proximal_bregman_response(
 
 class _Proximal:
     def __init__(self, source: GradientSource, train: Instances, damping: float) -> None:
-        self._source, self._train, self._damping = source, train, damping
+        self._source, self._train = source, train
+        self._penalties = source.penalties()
+        self._pulls = self._penalties + damping
         self._module = source.objective.module
         with torch.no_grad():
             self._outputs = self._module(train.features)
@@ -89,8 +93,11 @@ class _Proximal:
         outputs = self._forward(theta, self._train.features)
         losses = self._source.objective.loss(outputs, self._train.labels)
         linear = (self._slopes * (outputs - self._outputs)).sum()
-        pull = self._damping / 2 * (theta - self._start).square().sum()
-        value: Tensor = (losses.sum() - linear - losses[members].sum()) / len(self._train) + pull
+        pull = (self._pulls * (theta - self._start).square()).sum() / 2
+        out = losses[members].sum()
+        if self._source.objective.deletion == "mean":
+            out = out + len(members) * (self._penalties * theta.square()).sum() / 2
+        value: Tensor = (losses.sum() - linear - out) / len(self._train) + pull
         return value
 
     def minimised(self, start: Tensor, members: Tensor, iterations: int, tolerance: float) -> tuple[Tensor, float]:
@@ -99,7 +106,7 @@ class _Proximal:
         search = torch.optim.LBFGS(
             [theta],
             max_iter=iterations,
-            tolerance_grad=tolerance * max(first, 1e-30),
+            tolerance_grad=tolerance * max(first, 1e-30) / len(theta) ** 0.5,  # of its largest entry, not its norm
             tolerance_change=0.0,
             history_size=50,
             line_search_fn="strong_wolfe",

@@ -6,6 +6,7 @@ from math import isqrt, sqrt
 import torch
 from torch import Tensor
 
+from estimators.errors import EstimatorError
 from estimators.gradient.convolved import Convolved
 from estimators.gradient.forms import Dense, LayerRows, Outer
 from estimators.gradient.layout import Layer, Layout
@@ -111,6 +112,20 @@ class Projector:
         generator = torch.Generator().manual_seed(seed % 2**63)
         bits = torch.randint(0, 2, shape, generator=generator, dtype=torch.int8)
         return bits.mul_(2).sub_(1).to(self.device, self.dtype)
+
+
+def product_variances(rows: Tensor, others: Tensor) -> Tensor:
+    """Variances [b, m] float64 of products of images [b, k] and [m, k] over projections with independent rows.
+
+    A product is a sum of k independent, equally distributed terms; its variance is k times theirs, estimated from them.
+    Raises EstimatorError for a projection to one dimension.
+    """
+    k = rows.shape[1]
+    if k < 2:
+        raise EstimatorError("one dimension has no error over projections: project to two or more")
+    squares = rows.double().square() @ others.double().square().T
+    means = (rows.double() @ others.double().T).square() / k
+    return (squares - means).clamp_(min=0).mul_(k / (k - 1))
 
 
 def _cheaper_factored(layer: LayerRows) -> bool:

@@ -1,5 +1,6 @@
 """One checkpoint made ready: parameters loaded, curvature fitted, the test side computed once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -22,13 +23,14 @@ class TestSide:
     """Test gradients as the train side meets them: as they are (factored), or solved, one [m, p_l] a layer.
 
     factors: [m] float64 or None. offsets: [m], what every training instance's score gets (the penalty's share under
-    mean deletion), or None.
+    mean deletion), or None. facts: what the solver said of this side alone.
     """
 
     rows: tuple[GradientRows, ...] = ()
     vectors: tuple[Tensor, ...] = ()
     factors: Tensor | None = None
     offsets: Tensor | None = None
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -60,6 +62,11 @@ class Stage:
     checkpoint: Checkpoint
     n: int
     sides: dict[int, TestSide] = field(default_factory=dict)
+    _fitted: Mapping[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Take down what the fit said, before anything is solved."""
+        self._fitted = dict(self.curvature.facts)
 
     def train_block(self, instances: Instances) -> tuple[GradientRows, Tensor]:
         """Rotated gradients of training instances, and their factors [b] float64, weights included."""
@@ -83,10 +90,12 @@ class Stage:
 
     def side(self, test: Instances) -> TestSide:
         """The test side of these test instances."""
+        self.curvature.facts = dict(self._fitted)
         return self._side([self._rotated(self.test_source, block) for block in test.blocks(self.source.block_rows)])
 
     def joint_side(self, test: Instances) -> TestSide:
         """The test side of the sum over test instances: one solve."""
+        self.curvature.facts = dict(self._fitted)
         total: Tensor | None = None
         for block in test.blocks(self.source.block_rows):
             rows, _ = self._rotated(self.test_source, block)
@@ -100,6 +109,7 @@ class Stage:
 
     def self_scores(self, instances: Instances, mirror: Instances | None = None) -> Tensor:
         """Each instance's influence on its own loss, [b] float64; `mirror`: the same instances with other noise."""
+        self.curvature.facts = dict(self._fitted)
         rows, rotated = self._rotated(self.source, instances)
         other, other_rotated = (rows, rotated) if mirror is None else self._rotated(self.source, mirror)
         if mirror is None:
@@ -140,9 +150,9 @@ class Stage:
         vectors = tuple(torch.cat(parts).contiguous() for parts in zip(*solved, strict=True))
         drift = self._drift()
         if drift is None:
-            return TestSide(vectors=vectors, factors=factors)
+            return TestSide(vectors=vectors, factors=factors, facts=dict(self.curvature.facts))
         offsets = torch.cat([rows.times(drift)[:, 0] for rows in rotated])
-        return TestSide(vectors=vectors, factors=factors, offsets=offsets)
+        return TestSide(vectors=vectors, factors=factors, offsets=offsets, facts=dict(self.curvature.facts))
 
     def _drift(self) -> tuple[Tensor, ...] | None:
         """A^-1 (penalty * theta) rotated, where leaving an instance out also changes the penalty's share."""

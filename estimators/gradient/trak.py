@@ -15,6 +15,7 @@ from estimators.errors import EstimatorError
 from estimators.gradient.objective import Instances, LogOdds
 from estimators.gradient.record import Projection
 from estimators.gradient.source import GradientSource
+from estimators.gradient.trak_scores import ModelScores, averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +38,45 @@ def trak(
 ) -> FloatArray:
     """Attributions [n, n_test] float64, averaged over models; scale `ranking`.
 
-    margin: positive raises the log odds of the test instance's label. loss: times 1 - p of the test instance, the slope
-    of its cross-entropy in the log odds. projection: None takes whole gradients. damping: added to Phi^T Phi.
+    models: trained on random subsets (the paper's ensemble) or on everything; of each the features of all n training
+    instances are taken, whether it has seen them or not (the paper's algorithm 1). margin: positive raises the log odds
+    of the test instance's label. loss: times 1 - p of the test instance, the slope of its cross-entropy in the log
+    odds. projection: None takes whole gradients. damping: added to Phi^T Phi.
 
     Raises:
         EstimatorError: no models, or a singular Gram matrix without damping.
     """
     if not models:
         raise EstimatorError("TRAK needs one model or more")
-    lifted = replace(source, objective=replace(source.objective, loss=LogOdds()))
-    total: Tensor | None = None
-    weights, slopes = _zeros(len(train)), _zeros(len(test))
-    for number, parameters in enumerate(models):
-        lifted.load(parameters)
-        given = lifted
-        if projection is not None:
-            given = lifted.projected(replace(projection, seed=projection.seed + number))
-        train_side, test_side = _features(given, train), _features(given, test)
-        scores = train_side.phi @ _solved(train_side.phi, test_side.phi, damping).T
-        total = scores.double() if total is None else total.add_(scores)
-        weights += train_side.doubt.cpu() / len(models)
-        slopes += test_side.doubt.cpu() / len(models)
-    assert total is not None
-    found = total.cpu().div_(len(models)).mul_(weights[:, None])
-    values: FloatArray = (found if output == "margin" else found.mul_(slopes)).numpy()
-    return values
+    found = (
+        model_scores(source, train, test, parameters, number, projection=projection, damping=damping)
+        for number, parameters in enumerate(models)
+    )
+    return averaged(found, output=output)[0]
 
 
-def _zeros(count: int) -> Tensor:
-    return torch.zeros(count, dtype=torch.float64)
+def model_scores(
+    source: GradientSource,
+    train: Instances,
+    test: Instances,
+    parameters: Mapping[str, Tensor],
+    number: int,
+    *,
+    projection: Projection | None = None,
+    damping: float = 0.0,
+) -> ModelScores:
+    """One model's part; number: its place, from which its projection is drawn. Raises as `trak`."""
+    given = replace(source, objective=replace(source.objective, loss=LogOdds()))
+    given.load(parameters)
+    if projection is not None:
+        given = given.projected(replace(projection, seed=projection.seed + number))
+    train_side, test_side = _features(given, train), _features(given, test)
+    factor = _factor(train_side.phi, damping)
+    solved = _solved(factor, test_side.phi)
+    own = (train_side.phi * _solved(factor, train_side.phi)).double().sum(dim=1)
+    parts = ((train_side.phi @ solved.T).double(), own, train_side.doubt, test_side.doubt)
+    products, self_products, doubt, test_doubt = (part.cpu().numpy() for part in parts)
+    return ModelScores(products, self_products, doubt, test_doubt)
 
 
 def _features(source: GradientSource, instances: Instances) -> Features:
@@ -73,8 +84,8 @@ def _features(source: GradientSource, instances: Instances) -> Features:
     return Features(torch.cat([phi for phi, _ in blocks]), torch.cat([doubt for _, doubt in blocks]))
 
 
-def _solved(phi: Tensor, right: Tensor, damping: float) -> Tensor:
-    """(Phi^T Phi + damping)^-1 times rows [m, k], in float64."""
+def _factor(phi: Tensor, damping: float) -> Tensor:
+    """The Cholesky factor of Phi^T Phi + damping, float64."""
     gram = (phi.T @ phi).double()
     gram.diagonal().add_(damping)
     factor, failed = torch.linalg.cholesky_ex(gram)
@@ -83,4 +94,11 @@ def _solved(phi: Tensor, right: Tensor, damping: float) -> Tensor:
             f"TRAK's Gram matrix [{len(gram)}, {len(gram)}] is singular: give a damping above 0, or project to fewer "
             f"dimensions than the {len(phi)} training instances"
         )
-    return torch.cholesky_solve(right.double().T, factor).T.to(phi.dtype)
+    lower: Tensor = factor
+    return lower
+
+
+def _solved(factor: Tensor, right: Tensor) -> Tensor:
+    """(Phi^T Phi + damping)^-1 times rows [m, k], in float64."""
+    found: Tensor = torch.cholesky_solve(right.double().T, factor).T.to(right.dtype)
+    return found

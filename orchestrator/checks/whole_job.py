@@ -10,6 +10,7 @@ from orchestrator.checks.budget import budget_problems
 from orchestrator.checks.campaigns import name_problems, value_problems
 from orchestrator.checks.classes import class_notes
 from orchestrator.checks.designs import campaign_problems, unit_notes
+from orchestrator.checks.gradients import gradient_problems
 from orchestrator.checks.resources import address_problems, missing_resources, room_problems, shadowing_problems
 from orchestrator.checks.task import loss_problems, mapped_problems
 from orchestrator.checks.views import view_problems
@@ -26,6 +27,7 @@ def check_job(job: Job, loaded: LoadedData | None = None) -> tuple[str, ...]:
         *address_problems(job),
         *budget_problems(job),
         *shadowing_problems(job),
+        *gradient_problems(job, loaded),
     ]
     notes = list(job.origin.notes)
     if loaded is not None:

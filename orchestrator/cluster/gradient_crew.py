@@ -10,14 +10,13 @@ from orchestrator.cluster.ray_nodes import Ask
 from orchestrator.errors import ResourceMissing
 from orchestrator.jobs.job import Job
 from workers.errors import WorkerError
+from workers.gradient_file import GradientTask
 from workers.gradient_work import GradientRequest, GradientWork
 
 TRIES = 3
 
 
-def computed_on_ray(
-    job: Job, request: GradientRequest, blocks: Sequence[tuple[int, int, int]], *, count: int
-) -> Iterator[str]:
+def computed_on_ray(job: Job, request: GradientRequest, blocks: Sequence[GradientTask], *, count: int) -> Iterator[str]:
     """Names of the stored files as they arrive. A lost actor's block goes to another, up to three times each.
 
     Raises ResourceMissing where no worker is left, and what a block itself raises.
@@ -31,7 +30,7 @@ def computed_on_ray(
         sent = ray.put(request)
         actors = [actor_class.remote(sent, ask.threads) for _ in range(min(count, len(blocks)))]
         waiting, tries = list(reversed(blocks)), dict.fromkeys(blocks, 0)
-        running: dict[Any, tuple[Any, tuple[int, int, int]]] = {}
+        running: dict[Any, tuple[Any, GradientTask]] = {}
 
         def send(actor: Any) -> None:
             block = waiting.pop()

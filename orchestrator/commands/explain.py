@@ -19,7 +19,7 @@ from orchestrator.results import JobResult, open_result
     "--test", help="A test instance, by position or name: which training instances taught the model about it?"
 )
 @click.option("--train", help="A training instance, by position or name: which test instances does it help and hurt?")
-@click.option("--value", help="The value, as `apportion methods` lists it; default: the job's first influence.")
+@click.option("--value", help="A value, or an entry of `gradients` by its name; default: the job's first influence.")
 @click.option("--loss", help="A loss kept; default: the first.")
 @click.option("--campaign", help="The campaign to compute it from; default: the first that permits it.")
 @click.option("--count", default=8, show_default=True, type=click.IntRange(1, 1000), help="How many on each side.")
@@ -63,7 +63,7 @@ def _influence(result: JobResult, value: str | None, loss: str | None, campaign:
             f"{name} is one number a training instance, not an influence on each test instance",
             mend="ask for another --value, as `apportion methods` lists them",
         )
-    raise JobError("no campaign of this job permits an influence", mend="see `apportion methods`")
+    raise JobError("nothing in this job gives an influence", mend="see `apportion methods`")
 
 
 def _influences(result: JobResult) -> list[str]:
@@ -71,7 +71,8 @@ def _influences(result: JobResult) -> list[str]:
 
     names = [name for each in result.campaigns for name in each.value_names]
     asked = [name for name in result.job.value_labels if name in names] or names
-    return [name for name in asked if not value_method(name).per_instance]
+    given = [spec.label for spec in result.job.gradients if spec.gives == "matrix"]
+    return [*(name for name in asked if not value_method(name).per_instance), *given]
 
 
 def _first_place(found: Explanation) -> str:

@@ -9,10 +9,12 @@ from estimators.gradient.registry import GRADIENTS
 from estimators.interactions.indices import INTERACTIONS
 from estimators.registry import DESIGNS, VALUES, design_entry, value_method
 from orchestrator.checks.designs import EXAMPLES
+from orchestrator.errors import JobError
+from orchestrator.gradients.reading import gradient_spec
 from orchestrator.jobs.job import DESIGN_KEYS
 from orchestrator.jobs.job_file import load_job
 from orchestrator.pooling import pooled
-from orchestrator.results import open_result
+from orchestrator.results import JobResult, open_result
 
 
 @click.command(name="methods")
@@ -53,7 +55,12 @@ def command(name: str | None, job: Path | None) -> None:
 def _answers(job: Path, names: list[str]) -> None:
     """Of each value the campaigns that answer it now, or why none does and which design to run."""
     result = open_result(load_job(job))
+    for spec in result.job.gradients:
+        if spec.label in names or names == list(VALUES):
+            click.echo(f"  {spec.label:<22} {_gradient_answer(result, spec.label)}")
     for name in names:
+        if gradient_spec(result.job, name) is not None:
+            continue
         reasons = {campaign.name: campaign.why_not(name) for campaign in result.campaigns}
         able = [campaign for campaign, reason in reasons.items() if not reason]
         together = pooled(result.campaigns)
@@ -66,6 +73,14 @@ def _answers(job: Path, names: list[str]) -> None:
                 f"  {name:<22} no: {'; '.join(dict.fromkeys(reasons.values())) or 'no campaign has retrains yet'}"
             )
     click.echo(f"\nNext: apportion values {job} --value NAME")
+
+
+def _gradient_answer(result: JobResult, label: str) -> str:
+    try:
+        found = result.gradient(label)
+    except JobError as error:
+        return f"no: {error.problems[0].what}"
+    return f"yes, by gradients: {found.spec.gives}"
 
 
 def _show_design(name: str) -> None:

@@ -28,8 +28,10 @@ campaigns  campaign, name, in_job, state, design, parameters, seed, draws, toget
 chunks     campaign, file, rows, failed, seconds, bytes, numeric_class, together, losses
 train      train_index, identity, name, label, known_label_error, and your own columns
 test       test_index, identity, name, label, and your own columns
-influence  value, campaign, loss, train_index, test_index (null: the data value), influence, standard_error,
+influence  value, campaign (null: a gradient method), loss, train_index, test_index (null: the data value),
+           influence, standard_error,
            rows (of which it was computed: apportion verify --values FILE tells when an answer is stale)
+gradients  value, method, gives, scale, whole, loss, damping, residual, tolerance, stationarity, warnings, notes
 
 On `retrains`, loss_at(5) is the first loss on test instance 5, loss_zero_one[6] another loss on it (lists count
 from 1), and has(17) whether training instance 17 is in the subset.

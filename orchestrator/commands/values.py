@@ -11,6 +11,8 @@ from orchestrator import comparing
 from orchestrator.commands.table_options import for_terminal
 from orchestrator.export import export_influence, export_instance_values, format_of
 from orchestrator.extension.reading import open_on_test_set
+from orchestrator.gradients.reading import gradient_spec
+from orchestrator.gradients.tables import show_gradients
 from orchestrator.influences.placed import PlacedInfluences
 from orchestrator.jobs.job_file import load_job
 from orchestrator.keeping.staleness import rows_of_value
@@ -19,7 +21,11 @@ from orchestrator.results import JobResult, open_result
 
 @click.command(name="values")
 @click.argument("job", type=click.Path(path_type=Path))
-@click.option("--value", required=True, help="The value's name, as `apportion methods` lists it.")
+@click.option(
+    "--value",
+    required=True,
+    help="The value's name, as `apportion methods` lists it, or that of an entry of `gradients`.",
+)
 @click.option("--loss", help="A loss kept; default: the first.")
 @click.option("--of", help='A function of the losses kept, such as "clip(cross_entropy, 0.5)".')
 @click.option("--over", type=click.Choice(OVER), help="Average over tests: all of them, each class, each group.")
@@ -58,6 +64,10 @@ def command(
     if compare_transforms:
         _compare(result, value, of, campaign)
         return
+    spec = gradient_spec(loaded, value)
+    if spec is not None and spec.gives in {"strongest", "groups"}:
+        show_gradients(result, result.gradient(value), output, file_format)
+        return
     with PlacedInfluences(loaded, lambda note: click.echo(note, err=True)) as pool:
         found = result.values(value, loss=loss, campaign=campaign, of=of, over=over, pool=pool)
     for note in found.notes:
@@ -94,11 +104,13 @@ def _show(found: Influence | InstanceValues, result: JobResult) -> None:
     frame = data.to_pandas().assign(certain=data.certain())
     frame.insert(1, "name", list(result.train_names))
     ordered = for_terminal(frame.sort_values("data_value", ascending=False))
-    click.echo(f"{data.value} on {data.loss}, {len(frame):,} training instances, {data.retrains:,} retrains")
+    whence = f"{data.retrains:,} retrains" if data.retrains else "no retrains"
+    click.echo(f"{data.value} on {data.loss}, {len(frame):,} training instances, {whence}")
     click.echo(ordered.head(10).to_string(index=False))
     click.echo("...")
     click.echo(ordered.tail(10).to_string(index=False))
-    click.echo(
-        f"signs that are certain: {frame['certain'].mean():.1%}; pairs whose order is: {order_certain(data):.1%}"
-    )
+    if data.retrains:
+        click.echo(
+            f"signs that are certain: {frame['certain'].mean():.1%}; pairs whose order is: {order_certain(data):.1%}"
+        )
     click.echo("\nNext: the same with -o values.parquet (or .npz, .csv)")

@@ -1,5 +1,6 @@
 """What is judged: values on each test instance, wherever they come from."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,12 +8,12 @@ import numpy as np
 
 from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
-from estimators.gradient.registry import gradient_method
 from estimators.influence import Influence
 from estimators.registry import value_method
 from orchestrator.errors import JobError
 from orchestrator.evaluation.held_out import HeldOut, seen_subsets
-from orchestrator.gradients.reading import stored_gradient
+from orchestrator.gradients.reading import stored_values
+from orchestrator.gradients.values import GradientValues
 from orchestrator.results import JobResult
 from orchestrator.wording import counted
 
@@ -25,6 +26,7 @@ class Estimate:
 
     suspicion: [n], high = suspicious. source: the campaign, trajectory or file it comes from. draws: of a campaign.
     seen: packed subsets that it was computed from. scale: whether it estimates differences of losses, or ranks.
+    reference: others are correlated with it (leave-one-out, proximal Bregman responses).
     """
 
     name: str
@@ -36,6 +38,19 @@ class Estimate:
     seen: frozenset[bytes] = frozenset()
     scale: Literal["loss", "ranking"] = "loss"
     notes: tuple[str, ...] = ()
+    reference: bool = False
+
+    @property
+    def worth(self) -> FloatArray:
+        """Data values [n], high = worth keeping, NaN = unknown; of files, whose suspicion may be another, their means.
+
+        Only where `values` are there.
+        """
+        if self.kind != "file" or self.values is None:
+            return -self.suspicion
+        known = np.isfinite(self.values)
+        sums: FloatArray = np.where(known, self.values, 0.0).sum(axis=1)
+        return np.where(known.any(axis=1), sums / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
 def retraining_estimates(result: JobResult, held: HeldOut, values: tuple[str, ...]) -> tuple[list[Estimate], list[str]]:
@@ -51,26 +66,37 @@ def retraining_estimates(result: JobResult, held: HeldOut, values: tuple[str, ..
 
 def gradient_estimates(result: JobResult, held: HeldOut) -> tuple[list[Estimate], list[str]]:
     """The values of the job's gradient methods that stand in its store, and why others are not there."""
-    found, reasons = [], []
+    found: list[Estimate] = []
+    reasons = []
     for spec in result.job.gradients:
         try:
-            values = stored_gradient(result.job, result.loaded, spec)
+            values = stored_values(result.job, result.loaded, spec)
         except JobError as error:
             reasons.append(f"{spec.label}: {error.problems[0].what}")
             continue
-        other = () if values.loss == held.loss else (f"its values are of {values.loss}, judged by {held.loss}",)
-        found.append(
-            Estimate(
-                name=spec.label,
-                kind="gradient",
-                source=spec.recorded or "the final model",
-                values=values.values,
-                suspicion=-values.data_values().values,
-                scale=gradient_method(spec.method).scale,
-                notes=(*unknown_note(values.values), *other),
-            )
-        )
+        found += _of_gradients(values, held.loss)
     return found, reasons
+
+
+def _of_gradients(found: GradientValues, loss: str) -> Iterator[Estimate]:
+    """The matrix or the data values of one entry, and beside them its influence of instances on their own losses."""
+    spec, data = found.spec, found.mean
+    source = spec.recorded or (f"models of {spec.campaign}" if spec.campaign else "the final model")
+    other = () if found.loss == loss else (f"its values are of {found.loss}, judged by {loss}",)
+    if data is not None:
+        values = None if found.influence is None else found.influence.values
+        yield Estimate(
+            name=spec.label,
+            kind="gradient",
+            source=source,
+            values=values,
+            suspicion=-data.values,
+            scale=found.method.scale,
+            reference=spec.method == "pbrf",
+            notes=(*(() if values is None else unknown_note(values)), *other, *found.warnings),
+        )
+    if found.self_influence is not None:
+        yield Estimate(found.self_influence.value, "gradient", source, None, found.self_influence.values)
 
 
 def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
@@ -93,6 +119,7 @@ def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
         suspicion=-values.data_values().values,
         draws=draws,
         seen=seen_subsets(campaign, draws),
+        reference=name == "leave_one_out",
         notes=unknown_note(values.values),
     )
 

@@ -134,7 +134,7 @@ def _judged(
 
 
 def _references(estimates: Sequence[Estimate], others: Sequence[Estimate]) -> dict[str, FloatArray]:
-    named = [*(each for each in estimates if each.name == "leave_one_out"), *others]
+    named = [*(each for each in estimates if each.reference), *others]
     return {each.name: each.values for each in named if each.values is not None}
 
 

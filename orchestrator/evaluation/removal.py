@@ -38,7 +38,7 @@ class RemovalPlan:
 
 def removal_plan(estimates: Sequence[Estimate], n: int, *, seed: int = 0) -> RemovalPlan:
     """For each estimate the shares removed, highest data values first; five random orders beside them."""
-    ranked = [(each.name, np.argsort(each.suspicion, kind="stable")) for each in estimates if each.values is not None]
+    ranked = [(each.name, np.argsort(-each.worth, kind="stable")) for each in estimates if each.values is not None]
     drawn = generator("removal", seed)
     ranked += [(RANDOM, drawn.permutation(n)) for _ in range(RANDOM_ORDERS)]
     rows = [(order, name, share) for name, order in ranked for share in SHARES]

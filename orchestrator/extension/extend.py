@@ -16,11 +16,12 @@ from orchestrator.extension.side_tasks import side_tasks
 from orchestrator.extension.test_sets import TestSet, keep_test_set, side_store
 from orchestrator.fingerprint import fingerprints
 from orchestrator.jobs.job import Job
+from orchestrator.loss_stores import loss_store
 from orchestrator.placement import device_of, start_workers
 from orchestrator.plan import PLAN_FILE
 from orchestrator.preparation import Prepared, prepare
 from orchestrator.progress import ProgressLine, Screen
-from orchestrator.results import JobResult, loss_store, no_results, open_tracker, read_campaign
+from orchestrator.results import JobResult, no_results, open_tracker, read_campaign
 from orchestrator.signals import StopRequest
 from orchestrator.store.loss_store import LossStore
 from orchestrator.tracking.runs import CampaignRun

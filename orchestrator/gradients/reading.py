@@ -1,115 +1,132 @@
-"""Gradient values read from a job's store, as an `Influence`."""
+"""Gradient values read from a job's store."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-import numpy as np
-
-from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
 from estimators.gradient.registry import gradient_method
 from estimators.influence import Influence, InstanceValues
 from orchestrator.data.datasets import LoadedData
-from orchestrator.errors import JobError
-from orchestrator.fingerprint import fingerprints
+from orchestrator.errors import JobError, StoreRefused
+from orchestrator.gradients.assembling import Assembled, assembled
+from orchestrator.gradients.grouping import groups_of
 from orchestrator.gradients.identity import gradient_identity, gradient_store
+from orchestrator.gradients.values import GradientValues, gradient_values
 from orchestrator.jobs.job import Job
-from orchestrator.preparation import user_code
+from orchestrator.preparation import Prepared, prepared_on
 from orchestrator.tracking.tracker import Tracker
+from orchestrator.wording import counted
 from workers.chunk_store import ChunkStore
-from workers.chunk_types import Fingerprints
-from workers.gradient_file import StoredBlock, blocks_stored, read_block
+from workers.errors import ChunkError
+from workers.gradient_file import blocks_stored
 from workers.gradient_specs import GradientSpec
 
 
-@dataclass(frozen=True, slots=True)
-class GradientValues:
-    """Values with what their solver said of itself."""
+def read_gradient(prepared: Prepared, spec: GradientSpec, store: ChunkStore) -> GradientValues:
+    """What one entry of the job's `gradients` gave. Raises JobError where blocks are missing, StoreRefused for damage.
 
-    influence: Influence
-    facts: dict[str, float]
-
-
-def read_gradient(
-    job: Job, loaded: LoadedData, spec: GradientSpec, store: ChunkStore, fingerprints: Fingerprints
-) -> GradientValues:
-    """The values [n, n_test] of one entry of the job's `gradients`: blocks summed over checkpoints.
-
-    Standard errors are NaN: the values have no sampling error, and how far they are from retraining is not known here.
-    Raises JobError where blocks are missing.
+    Standard errors are NaN but for random projections: other values have no sampling error, and how far they are from
+    retraining is not known here.
     """
-    n, n_test = loaded.dataset.n, loaded.dataset.n_test
-    values, covered = np.zeros((n, n_test)), np.zeros((n, n_test), dtype=np.int64)
-    last: StoredBlock | None = None
-    for (_, columns, rows), name in sorted(blocks_stored(store.names(), gradient_identity(spec, fingerprints)).items()):
-        last = read_block(name, store.get(name))
-        part = np.s_[rows : rows + last.scores.shape[0], columns : columns + last.scores.shape[1]]
-        values[part] += last.scores
-        covered[part] += 1
-    if last is None or covered.min() == 0 or covered.min() != covered.max():
+    found = whole_values(prepared, spec, store)
+    if found is None:
         raise JobError(
             f"the values of {spec.label} are not whole in the store yet",
-            mend=f"go on: apportion run {job.origin.path or 'JOB'}",
+            mend=f"go on: apportion run {prepared.job.origin.path or 'JOB'}",
         )
-    facts: dict[str, float] = last.told["facts"]
-    notes = _notes(spec, facts, last.told["notes"])
-    return GradientValues(_influence(spec.label, last.told["loss"], values, notes), facts)
+    return found
 
 
-def stored_gradient(job: Job, loaded: LoadedData, spec: GradientSpec, *, others: str | None = None) -> Influence:
-    """The values of an entry of the job's `gradients` from its store.
+def whole_values(prepared: Prepared, spec: GradientSpec, store: ChunkStore) -> GradientValues | None:
+    """The same, None where blocks are missing."""
+    data = prepared.loaded.dataset
+    blocks = blocks_stored(store.names(), gradient_identity(spec, prepared))
+    try:
+        found = assembled(spec, blocks, store, n=data.n, n_test=data.n_test)
+    except ChunkError as error:
+        raise StoreRefused(str(error), mend="remove the file; `apportion run JOB` computes it again") from error
+    if found is None:
+        return None
+    names = () if spec.groups is None else groups_of(prepared.loaded, spec.groups)[1]
+    notes, warnings = _notes(spec, found), _warnings(spec, found.facts)
+    return gradient_values(spec, found.loss, found.parts, found.facts, notes, warnings, names)
 
-    others: a function, an average or a test set that was asked for beside it, which these values do not have.
-    Raises JobError where they are not whole yet, EstimatorError where something else was asked for.
-    """
-    if others:
-        raise EstimatorError(f"{spec.label} is a gradient method's value: of the training loss on the job's own tests")
+
+def stored_values(job: Job, loaded: LoadedData, spec: GradientSpec) -> GradientValues:
+    """The entry's values from the job's store. Raises as `read_gradient`, and where the job has no store."""
     tracker = Tracker.open(job.store, job.folder, job.name, create=False)
     parent = None if tracker is None else tracker.find_job_run()
     if tracker is None or parent is None:
         raise JobError(
             f"job {job.name!r} has no results yet", mend=f"start it: apportion run {job.origin.path or 'JOB'}"
         )
-    now = fingerprints(loaded, job.learner, user_code(job))
-    return read_gradient(job, loaded, spec, gradient_store(tracker, parent), now).influence
+    return read_gradient(prepared_on(job, loaded), spec, gradient_store(tracker, parent))
 
 
-def _notes(spec: GradientSpec, facts: dict[str, float], others: list[str]) -> tuple[str, ...]:
+def stored_gradient(
+    job: Job, loaded: LoadedData, spec: GradientSpec, *, others: str | None = None
+) -> Influence | InstanceValues:
+    """The entry's influence [n, n_test], or its data values or self-influence [n] where it gives only these.
+
+    others: a function, an average or a test set that was asked for beside it, which these values do not have.
+    Raises JobError where they are not whole yet, EstimatorError where something else was asked for.
+    """
+    if others:
+        raise EstimatorError(f"{spec.label} is a gradient method's value: of the training loss on the job's own tests")
+    found = stored_values(job, loaded, spec)
+    value = found.influence or found.mean or (found.self_influence if spec.gives == "self" else None)
+    if value is None:
+        raise EstimatorError(
+            f"{spec.label} gives {spec.gives}, neither a matrix nor a number an instance: from Python, "
+            f"result.gradient({spec.label!r})"
+        )
+    return value
+
+
+def _notes(spec: GradientSpec, found: Assembled) -> tuple[str, ...]:
     method = gradient_method(spec.method)
     means = "estimates a difference of losses" if method.scale == "loss" else "only its order and ratios mean something"
-    notes = [f"scale {method.scale}: {means}; no sampling error"]
-    if facts:
-        notes.append("solver: " + ", ".join(f"{name} {value:.3g}" for name, value in sorted(facts.items())))
+    notes = [f"scale {method.scale}: {means}; {_error_words(found)}"]
+    notes += [note for note in (_solver_words(found.facts), _stationarity_words(found.facts)) if note]
+    record = method.estimator
+    if record is not None and record.weights == "instances" and method.scale == "loss":
+        form = "the divisor stays n" if found.deletion == "sum" else "the mean is then over n - 1"
+        notes.append(f"leaving an instance out: {form}, as this learner has it")
+    if method.runner == "trak":
+        whose = "of the whole training set" if spec.campaign is None else f"that campaign {spec.campaign} kept"
+        notes.append(f"mean over {counted(spec.models, 'model')} {whose}")
+    if spec.instances is not None:
+        notes.append(f"{counted(spec.instances, 'training instance')} drawn by seed {spec.seed}; others are unknown")
+    return (*notes, *found.notes)
+
+
+def _error_words(found: Assembled) -> str:
+    if found.parts.variances is None:
+        return "no sampling error"
+    return "standard errors are over random projections, of the distance to values without projection"
+
+
+def _solver_words(facts: Mapping[str, float]) -> str:
+    said = [f"{name} {value:.3g}" for name, value in sorted(facts.items()) if name != "stationarity"]
+    return "solver: " + ", ".join(said) if said else ""
+
+
+def _stationarity_words(facts: Mapping[str, float]) -> str:
+    if "stationarity" not in facts:
+        return ""
+    return (
+        f"stationarity {facts['stationarity']:.2g}: the objective's gradient over the length of a typical instance's; "
+        "0 at a minimum"
+    )
+
+
+def _warnings(spec: GradientSpec, facts: Mapping[str, float]) -> tuple[str, ...]:
+    found = []
     tolerance, residual = facts.get("tolerance", spec.tolerance), facts.get("residual", 0.0)
-    if residual > tolerance:
-        notes.append(f"warning: the solver's residual {residual:.2g} is above its tolerance {tolerance:.2g}")
+    if not residual <= tolerance:
+        found.append(f"the solver's residual {residual:.2g} is above its tolerance {tolerance:.2g}")
     if facts.get("eigenvalues clipped"):
-        notes.append(f"warning: {facts['eigenvalues clipped']:.0f} negative eigenvalues were taken as 0")
-    return (*notes, *others)
-
-
-def _influence(label: str, loss: str, values: FloatArray, notes: tuple[str, ...]) -> Influence:
-    n, n_test = values.shape
-    unknown = np.full(n, np.nan)
-    mean = InstanceValues(
-        value=label,
-        loss=loss,
-        values=values.mean(axis=1),
-        standard_errors=unknown,
-        degrees_of_freedom=unknown,
-        train_index=np.arange(n),
-        notes=notes,
-    )
-    return Influence(
-        value=label,
-        loss=loss,
-        values=values,
-        standard_errors=np.full((n, n_test), np.nan),
-        degrees_of_freedom=np.full((n, n_test), np.nan),
-        mean=mean,
-        train_index=np.arange(n),
-        test_index=np.arange(n_test),
-        notes=notes,
-    )
+        found.append(f"{facts['eigenvalues clipped']:.0f} negative eigenvalues were taken as 0")
+    return tuple(found)
 
 
 def gradient_spec(job: Job, label: str) -> GradientSpec | None:

@@ -1,24 +1,31 @@
 """Carry out the gradient methods of a job: the blocks that the store lacks, in this process or on Ray."""
 
+import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from estimators.arrays import BoolArray, SeedArray
 from estimators.seeding import retrain_seeds
 from orchestrator.errors import Interrupted
-from orchestrator.gradients.identity import gradient_identity, gradient_store, run_identity
-from orchestrator.gradients.reading import read_gradient
+from orchestrator.gradients.grouping import groups_of
+from orchestrator.gradients.identity import campaign_named, gradient_identity, gradient_store, run_identity
+from orchestrator.gradients.reading import read_gradient, whole_values
+from orchestrator.kept_models import models_stored
 from orchestrator.placement import IN_PROCESS, device_of, workers_that_fit
 from orchestrator.session import Session
 from workers.chunk_store import ChunkStore
-from workers.gradient_file import blocks_stored
+from workers.gradient_file import blocks_stored, read_block
 from workers.gradient_specs import GradientSpec
-from workers.keeping import Models, keeper_of
+from workers.keeping import keeper_of
+from workers.stored_model import StoredModel, whole_file, whole_stored
 from workers.trajectory import trajectory_file, trajectory_mode, trajectory_stored
 
-Block = tuple[int, int, int]
+if TYPE_CHECKING:
+    from workers.gradient_work import GradientRequest
 
 
 def run_gradients(session: Session, say: Callable[[str], None], stopping: Callable[[], int]) -> None:
@@ -26,66 +33,95 @@ def run_gradients(session: Session, say: Callable[[str], None], stopping: Callab
 
     Raises LearnerError or EstimatorError where a method does not fit the learner, Interrupted where it is stopped.
     """
-    specs = session.prepared.job.gradients
-    if not specs:
+    prepared = session.prepared
+    if not prepared.job.gradients:
         return
     store = gradient_store(session.tracker, session.parent)
-    for spec in specs:
-        _run(session, spec, store, say, stopping)
-        found = read_gradient(session.prepared.job, session.prepared.loaded, spec, store, session.prepared.fingerprints)
-        journal = session.journal.of(session.parent.run_id)
-        journal.metrics(0, {f"gradient {spec.label} {name}": value for name, value in found.facts.items()}, last=True)
-        for note in found.influence.notes:
-            if note.startswith("warning"):
-                say(f"{spec.label}: {note}")
+    journal = session.journal.of(session.parent.run_id)
+    for spec in prepared.job.gradients:
+        found = whole_values(prepared, spec, store)
+        if found is None:
+            _run(session, spec, store, say, stopping)
+            found = read_gradient(prepared, spec, store)
+        label = re.sub(r"[^A-Za-z0-9_. -]", "_", spec.label)
+        figures = {f"gradient {label} {name}": value for name, value in found.facts.items()}
+        journal.metrics(0, {name: value for name, value in figures.items() if math.isfinite(value)}, last=True)
+        for warning in found.warnings:
+            say(f"{spec.label}: warning: {warning}")
 
 
 def _run(
     session: Session, spec: GradientSpec, store: ChunkStore, say: Callable[[str], None], stopping: Callable[[], int]
 ) -> None:
-    from workers.gradient_work import GradientRequest, GradientWork  # noqa: PLC0415 - torch only where it is needed
+    from workers.gradient_work import GradientWork  # noqa: PLC0415 - torch only where it is needed
 
-    prepared = session.prepared
-    identity = gradient_identity(spec, prepared.fingerprints)
-    request = GradientRequest(
-        spec=spec,
-        learner=prepared.job.learner,
-        data=prepared.loaded.dataset,
-        code=prepared.code,
-        device=device_of(prepared.job),
-        models={} if spec.recorded else _models(session, spec.models_needed),
-        address=store.address,
-        identity=identity,
-        run=_recorded(session, spec.recorded, store, say) if spec.recorded else "",
-    )
+    job = session.prepared.job
+    request = _request(session, spec, store, say)
+    done = blocks_stored(store.names(), request.identity)
+    if done:  # begun elsewhere, perhaps where other rows would be taken at once
+        name = next(iter(done.values()))
+        request = replace(request, block_rows=int(read_block(name, store.get(name)).told["block_rows"]))
     work = GradientWork(request)
-    done = blocks_stored(store.names(), identity)
-    missing = [name for name in work.names() if tuple(name) not in done]
-    if not missing:
-        return
-    say(f"{spec.label}: {len(missing):,} of {len(missing) + len(done):,} blocks of gradient values ...")
-    if prepared.job.cluster.address == IN_PROCESS or len(missing) == 1:
-        finished: Iterator[str] = (work.store(name) for name in missing)
+    every = work.tasks()
+    missing = [task for task in every if task not in done]
+    say(f"{spec.label}: {len(missing):,} of {len(every):,} blocks of gradient values ...")
+    if job.cluster.address == IN_PROCESS or len(missing) == 1:
+        finished: Iterator[str] = (work.store(task) for task in missing)
     else:
         from orchestrator.cluster.gradient_crew import computed_on_ray  # noqa: PLC0415 - Ray takes seconds to import
 
         fixed = replace(request, block_rows=work.block_rows)
-        finished = computed_on_ray(prepared.job, fixed, missing, count=workers_that_fit(prepared.job))
+        finished = computed_on_ray(job, fixed, missing, count=workers_that_fit(job))
     for count, _ in enumerate(finished, 1):
         session.lease.check()
         if stopping() and count < len(missing):
             raise Interrupted(
                 f"stopped after {count:,} of {len(missing):,} blocks of {spec.label}",
                 signal_number=stopping(),
-                mend=f"go on: apportion resume {prepared.job.origin.path or 'JOB'}",
+                mend=f"go on: apportion resume {job.origin.path or 'JOB'}",
             )
 
 
-def _models(session: Session, count: int) -> Models:
-    """Models of the whole training set, replicates 0, 1, ..., the same each time."""
-    members, seeds = _whole(session, count)
-    learner = keeper_of(session.prepared.learner(device=device_of(session.prepared.job)))
-    return learner.trained(np.repeat(members[None], count, axis=0), seeds)
+def _request(session: Session, spec: GradientSpec, store: ChunkStore, say: Callable[[str], None]) -> "GradientRequest":
+    from workers.gradient_work import GradientRequest  # noqa: PLC0415 - as above
+
+    prepared = session.prepared
+    recorded = spec.recorded
+    return GradientRequest(
+        spec=spec,
+        learner=prepared.job.learner,
+        data=prepared.loaded.dataset,
+        code=prepared.code,
+        device=device_of(prepared.job),
+        models=() if recorded else _models(session, spec, store, say),
+        address=store.address,
+        identity=gradient_identity(spec, prepared),
+        run=_recorded(session, recorded, store, say) if recorded else "",
+        groups=None if spec.groups is None else groups_of(prepared.loaded, spec.groups)[0],
+    )
+
+
+def _models(
+    session: Session, spec: GradientSpec, store: ChunkStore, say: Callable[[str], None]
+) -> tuple[StoredModel, ...]:
+    if spec.campaign is None:
+        return tuple(_whole_model(session, number, store, say) for number in range(spec.models_needed))
+    wanted = campaign_named(spec.campaign, session.prepared).id
+    campaign = next(each.campaign for each in session.campaigns if each.planned.id == wanted)
+    return models_stored(campaign, spec.models_needed)
+
+
+def _whole_model(session: Session, number: int, store: ChunkStore, say: Callable[[str], None]) -> StoredModel:
+    """The model of the whole training set, replicate `number`, trained where the store lacks it."""
+    identity = run_identity(f"model {number}", session.prepared.fingerprints)
+    name = whole_stored(store.names(), identity)
+    if name is None:
+        say(f"training a model of the whole training set: replicate {number} ...")
+        members, seeds = _whole(session, number + 1)
+        learner = keeper_of(session.prepared.learner(device=device_of(session.prepared.job)))
+        name, content = whole_file(identity, learner.trained(members[None], seeds[number:]))
+        store.put(name, content)
+    return StoredModel(store.address, name)
 
 
 def _recorded(session: Session, recorded: str, store: ChunkStore, say: Callable[[str], None]) -> str:

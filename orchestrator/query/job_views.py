@@ -1,36 +1,16 @@
-"""The views of a job: `campaigns`, `chunks`, `failures`, `train`, `test` and `influence`."""
+"""The views of a job: `campaigns`, `chunks`, `failures`, `train` and `test`."""
 
 import json
-from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pyarrow import dataset as ds
 
 from estimators.arrays import AnyArray, ByteArray
-from estimators.influence import Influence, InstanceValues
-from orchestrator.campaign import Campaign
 from orchestrator.data.datasets import LoadedData
-from orchestrator.errors import ApportionError
-from orchestrator.keeping.staleness import rows_used
 from orchestrator.plan import PLAN_FILE, PlanFacts
-from orchestrator.query.lazy_dataset import ROWS_A_BATCH, LazyTable, Piece, Say
-from orchestrator.results import DRAWS_TAG, StoredJob, read_campaign
-
-INFLUENCE = pa.schema(
-    [
-        ("value", pa.string()),
-        ("campaign", pa.string()),
-        ("loss", pa.string()),
-        ("train_index", pa.int32()),
-        ("test_index", pa.int32()),
-        ("influence", pa.float64()),
-        ("standard_error", pa.float64()),
-        ("rows", pa.string()),
-    ]
-)
+from orchestrator.results import DRAWS_TAG, StoredJob
 
 
 def campaigns_table(stored: StoredJob) -> pa.Table:
@@ -118,76 +98,6 @@ def test_table(loaded: LoadedData) -> pa.Table:
     own |= {"identity": _hex(loaded.test_identities), "name": _names(loaded.test_names, data.n_test)}
     own["label"] = _labels(data.test_labels, data.classes)
     return _with_columns(own, loaded.test_frame)
-
-
-def influence_table(stored: StoredJob, say: Say) -> LazyTable:
-    """One row a value, campaign, loss and pair; a value is computed when a question first needs it.
-
-    A value that is one number an instance, and each data value, has no test_index. rows: a hash of the rows that it
-    was computed from, by which an answer that was kept is known to be stale.
-    """
-    return LazyTable("influence", INFLUENCE, partial(_influence_pieces, stored, say), say)
-
-
-def _influence_pieces(stored: StoredJob, say: Say) -> Sequence[Piece]:
-    pieces = []
-    for run in stored.runs_of_job:
-        try:
-            campaign = read_campaign(stored.loaded, stored.store, run)
-        except ApportionError as error:
-            say(f"note: {run.name} has no influence yet: {error.problems[0].what}")
-            continue
-        for value in campaign.value_names:
-            for loss in campaign.losses:
-                held = ds.field("value") == value
-                held = held & (ds.field("campaign") == campaign.name) & (ds.field("loss") == loss)
-                rows = stored.store.n * (stored.store.n_test + 1)
-                pieces.append(Piece(held, rows, partial(_influence_batches, campaign, value, loss)))
-    return pieces
-
-
-def _influence_batches(campaign: Campaign, value: str, loss: str) -> Iterator[pa.RecordBatch]:
-    found = _computed(campaign, value, loss)
-    data, texts = found.data_values() if isinstance(found, Influence) else found, (campaign.name, _rows_of(campaign))
-    yield _batch(data, texts, data.train_index, None, data.values, data.standard_errors)
-    if isinstance(found, Influence):
-        step = max(1, ROWS_A_BATCH // len(found.test_index))
-        for start in range(0, len(found.train_index), step):
-            train = found.train_index[start : start + step]
-            yield _batch(
-                found,
-                texts,
-                np.repeat(train, len(found.test_index)),
-                np.tile(found.test_index, len(train)),
-                found.values[start : start + step].ravel(),
-                found.standard_errors[start : start + step].ravel(),
-            )
-
-
-@cache
-def _computed(campaign: Campaign, value: str, loss: str) -> Influence | InstanceValues:
-    return campaign.values(value, loss=loss)
-
-
-@cache
-def _rows_of(campaign: Campaign) -> str:
-    return rows_used(campaign)
-
-
-def _batch(
-    found: Influence | InstanceValues,
-    texts: tuple[str, str],
-    train: AnyArray,
-    test: AnyArray | None,
-    values: AnyArray,
-    errors: AnyArray,
-) -> pa.RecordBatch:
-    rows, (campaign, used) = len(train), texts
-    columns = [pa.repeat(pa.scalar(text, pa.string()), rows) for text in (found.value, campaign, found.loss)]
-    columns += [pa.array(train.astype(np.int32))]
-    columns += [pa.nulls(rows, pa.int32()) if test is None else pa.array(test.astype(np.int32))]
-    columns += [pa.array(values), pa.array(errors), pa.repeat(pa.scalar(used, pa.string()), rows)]
-    return pa.RecordBatch.from_arrays(columns, schema=INFLUENCE)
 
 
 def _hex(identities: ByteArray) -> list[str]:

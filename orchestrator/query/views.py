@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from orchestrator.query.influence_view import gradients_table, influence_table
 from orchestrator.query.job_views import (
     campaigns_table,
     chunks_table,
     failures_table,
-    influence_table,
     test_table,
     train_table,
 )
@@ -36,4 +36,5 @@ def views_of(stored: StoredJob, say: Say) -> dict[str, Callable[[], Any]]:
         "train": lambda: train_table(stored.loaded),
         "test": lambda: test_table(stored.loaded),
         "influence": lambda: influence_table(stored, say),
+        "gradients": lambda: gradients_table(stored),
     }

@@ -51,7 +51,8 @@ _Key = tuple[str, str, str]
 
 def _rankings(contents: ReportInput) -> list[tuple[str, _Key, FloatArray]]:
     influences = [(each.data_values(), campaign) for each, campaign in contents.named_influences()]
-    every = [*influences, *contents.named_instance_values()]
+    gradients = [(each.mean, "") for each in contents.gradients if each.mean is not None]
+    every = [*influences, *contents.named_instance_values(), *gradients]
     names = [value_in_words(values.value, values.loss) for values, _ in every]
     return [
         (_named(name, campaign, names.count(name) > 1), (values.value, values.loss, campaign), values.values)

@@ -9,6 +9,7 @@ from estimators.arrays import BoolArray, FloatArray
 from estimators.influence import Influence, InstanceValues
 from estimators.methods.value_label import asked_label
 from orchestrator.evaluation.record import Evaluation
+from orchestrator.gradients.values import GradientValues
 from workers.dataset import Dataset
 
 ROWS_OF = "rows of "
@@ -83,7 +84,7 @@ class ReportInput:
     test_frame: the tables' original columns, one row a training row or test instance. image_shape: (H, W), (H, W, C) or
     (C, H, W). known_label_errors: [n] where known. test_losses: for each loss, the losses [n_test] of the model trained
     on everything. label_error_share: the share of the training set that a reviewer looks at. evaluation: of the job's
-    estimators, the last one.
+    estimators, the last one. gradients: what the job's gradient methods gave.
     """
 
     name: str
@@ -114,6 +115,7 @@ class ReportInput:
     cost: Mapping[str, str] = field(default_factory=dict)
     finished: str = ""
     evaluation: Evaluation | None = None
+    gradients: Sequence[GradientValues] = ()
 
     @property
     def loss(self) -> str:

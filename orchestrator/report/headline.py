@@ -49,7 +49,8 @@ def _label_errors(contents: ReportInput, scores: list[Score]) -> list[Markup]:
     selves = [score for score in scores if score.self_score]
     known = contents.known_label_errors
     if known is None or not known.any():
-        return [_suspects(selves[0], contents)] if selves else []
+        retrained = [score for score in selves if score.values.retrains]  # what the sentence says is of retrains
+        return [_suspects(retrained[0], contents)] if retrained else []
     found = [(detection(score, known, contents.label_error_share), score) for score in selves or scores]
     ranked = sorted(found, key=lambda pair: -np.nan_to_num(pair[0].auroc))
     return [

@@ -26,6 +26,7 @@ from orchestrator.report.contents import ReportInput
 from orchestrator.report.data_values import DataValues, data_values
 from orchestrator.report.explained_tests import ExplainedTest, explained_tests
 from orchestrator.report.faithfulness import Faithfulness, faithfulness
+from orchestrator.report.gradients import TESTS, GradientSection, gradient_section
 from orchestrator.report.headline import headline
 from orchestrator.report.label_errors import LabelErrors, label_errors
 from orchestrator.report.pairs import PAIRS, MethodPairs, influential_pairs
@@ -45,6 +46,7 @@ class Page:
     certain_shown: int
     pairs: tuple[MethodPairs, ...]
     data_values: tuple[DataValues, ...]
+    gradients: GradientSection | None
     agreement: Agreement | None
     faithfulness: Faithfulness | None
     convergence: list[Chart]
@@ -122,6 +124,7 @@ def _page(contents: ReportInput) -> Page:
         certain_shown=_total(certain),
         pairs=influential_pairs(contents, certain, instances),
         data_values=data_values(contents, instances),
+        gradients=gradient_section(contents, instances),
         agreement=agreement(contents),
         faithfulness=faithfulness(contents),
         convergence=convergence_charts(contents),
@@ -144,4 +147,5 @@ def _total(certain: list[BoolArray]) -> int:
 def _pictures(contents: ReportInput) -> int:
     """About how many pictures the page will hold, which decides how large they may be."""
     shown = len(contents.shown_influences())
-    return contents.test_instances * (1 + 12 * shown) + (24 + 2 * PAIRS) * shown + 48
+    of_gradients = TESTS * (1 + 12 * len(contents.gradients))
+    return contents.test_instances * (1 + 12 * shown) + (24 + 2 * PAIRS) * shown + 48 + of_gradients

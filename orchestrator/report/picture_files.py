@@ -10,6 +10,7 @@ from orchestrator.report.charts import Chart
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.data_values import data_values
 from orchestrator.report.faithfulness import faithfulness
+from orchestrator.report.gradients import gradient_charts
 from orchestrator.report.label_errors import label_errors
 from orchestrator.report.page import environment, style_text
 from orchestrator.report.shown import Instances
@@ -30,6 +31,7 @@ def _charts(contents: ReportInput) -> Iterator[Chart]:
     yield from label_errors(contents, scores_of(contents), instances).charts
     for values in data_values(contents, instances):
         yield from values.charts
+    yield from gradient_charts(contents)
     judged = faithfulness(contents)
     yield from () if judged is None else judged.charts
     yield from convergence_charts(contents)

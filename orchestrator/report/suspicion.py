@@ -9,7 +9,8 @@ from estimators.evaluation.label_errors import LabelErrorDetection, label_errors
 from estimators.influence import InstanceValues
 from orchestrator.report.contents import ReportInput
 
-# High memorization and a high held-out loss are suspicious; so is a low influence on the mean test loss.
+# High memorization, a high held-out loss and a high influence on one's own loss are suspicious; so is a low influence
+# on the mean test loss.
 SELF_SCORES = ("memorization", "held_out_loss")
 
 
@@ -28,8 +29,8 @@ class Score:
 
     @property
     def signed(self) -> bool:
-        """Zero is a meaningful value, so that a sign can be certain: not so for a mean loss."""
-        return self.values.value != "held_out_loss"
+        """Zero is a meaningful value, so that a sign can be certain: not so for a mean loss or for gradients."""
+        return self.values.value != "held_out_loss" and self.values.retrains > 0
 
 
 def scores_of(contents: ReportInput) -> list[Score]:
@@ -37,6 +38,8 @@ def scores_of(contents: ReportInput) -> list[Score]:
     n = contents.dataset.n
     selves = [named for named in contents.named_instance_values() if named[0].value in SELF_SCORES]
     means = [(influence.data_values(), campaign) for influence, campaign in contents.named_influences()]
+    selves += [(found.self_influence, "") for found in contents.gradients if found.self_influence is not None]
+    means += [(found.mean, "") for found in contents.gradients if found.mean is not None]
     return [_score(values, n, campaign, self_score=True) for values, campaign in selves] + [
         _score(values, n, campaign, self_score=False) for values, campaign in means
     ]

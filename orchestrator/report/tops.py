@@ -31,6 +31,11 @@ def top_lists(contents: ReportInput) -> dict[str, bytes]:
         files[f"top/{stem}.csv"] = _csv(_ends(influence.data_values(), contents))
         if is_on_tests(influence):
             files[f"top/{stem}-pairs.csv"] = _csv(_pairs(influence, contents))
+    for found in contents.gradients:
+        if found.mean is not None:
+            files[f"top/{_stem(found.mean, '')}.csv"] = _csv(_ends(found.mean, contents))
+        if found.influence is not None:
+            files[f"top/{_stem(found.influence, '')}-pairs.csv"] = _csv(_pairs(found.influence, contents))
     for values, campaign in contents.named_instance_values():
         files[f"top/{_stem(values, campaign)}.csv"] = _csv(_ends(values, contents))
     return files

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 from good_job import JOB, write_good_job
 
-import workers.gradient_work
+import workers.gradient_unrolled
 from estimators.gradient.unroll.influence import sgd_influence
 from orchestrator import load_job, open_result, run
 from orchestrator.cli import run_command
+from orchestrator.errors import JobError
 from orchestrator.evaluation.evaluate import evaluate
-from orchestrator.gradients.identity import gradient_store, run_identity
+from orchestrator.gradients.identity import gradient_identity, gradient_store, run_identity
 from orchestrator.results import stored_job
+from workers.gradient_file import blocks_stored
 from workers.gradient_problem import gradient_problem
 from workers.recording import run_of
 from workers.trajectory import read_trajectory, trajectory_stored
@@ -49,12 +51,12 @@ def job(template_database, tmp_path_factory):
     text = JOB.replace("{kind: logistic_regression, c: 1.0}", LEARNER).replace("values: [downsampling, banzhaf]\n", "")
     text = text.replace("retrains: 20}", "retrains: 200, replicates: 2}").replace("retrains: 30}", "retrains: 40}")
     path.write_text(text + METHODS)
-    columns = workers.gradient_work.COLUMNS
-    workers.gradient_work.COLUMNS = 4  # three blocks of 10 tests
+    columns = workers.gradient_unrolled.COLUMNS
+    workers.gradient_unrolled.COLUMNS = 4  # three blocks of 10 tests
     try:
         run(load_job(path))
     finally:
-        workers.gradient_work.COLUMNS = columns
+        workers.gradient_unrolled.COLUMNS = columns
     return load_job(path)
 
 
@@ -106,3 +108,18 @@ def test_a_trajectory_that_does_not_fit_is_refused_before_anything_is_trained(jo
     said = capsys.readouterr().err
     for word in words:
         assert word in said
+
+
+def test_a_job_killed_between_two_checkpoints_is_not_taken_for_whole(job):
+    before = open_result(job).values("tracin_cp").values
+    stored, spec = stored_job(job), job.gradients[-1]
+    store = gradient_store(stored.tracker, stored.parent)
+    blocks = blocks_stored(store.names(), gradient_identity(spec, stored.prepared))
+    last = max(task.checkpoint for task in blocks)
+    for task, name in blocks.items():
+        if task.checkpoint == last:
+            store.remove(name)
+    with pytest.raises(JobError, match="not whole in the store yet"):
+        open_result(job).values("tracin_cp")
+    run(job)
+    np.testing.assert_array_equal(open_result(job).values("tracin_cp").values, before)

@@ -35,7 +35,7 @@ def job(tmp_path, tracking_database, monkeypatch):
 def blocks_of(job):
     stored = stored_job(job)
     store = gradient_store(stored.tracker, stored.parent)
-    return store, blocks_stored(store.names(), gradient_identity(job.gradients[0], stored.prepared.fingerprints))
+    return store, blocks_stored(store.names(), gradient_identity(job.gradients[0], stored.prepared))
 
 
 def test_values_are_the_influence_functions_of_the_learners_own_solution(job):
@@ -94,9 +94,9 @@ def test_the_problem_has_the_losses_and_the_stationary_point_of_the_learner(job)
 def test_only_what_is_missing_is_computed_again_with_the_same_bits(job, monkeypatch):
     run(job)
     store, blocks = blocks_of(job)
-    assert len(blocks) == 3
+    assert len(blocks) == 3 + 3 + 1  # scores, self-influence, stationarity
     before = {name: store.get(name) for name in blocks.values()}
-    store.remove(blocks[0, 0, 16])
+    store.remove(blocks["gradient", 0, 0, 16])
     with pytest.raises(JobError, match="not whole in the store yet"):
         open_result(job).values("influence_function")
     computed, real = [], GradientWork.store
@@ -104,7 +104,7 @@ def test_only_what_is_missing_is_computed_again_with_the_same_bits(job, monkeypa
     run(job)
     store, blocks = blocks_of(job)
     assert {name: store.get(name) for name in blocks.values()} == before
-    assert computed == [(0, 0, 16)]
+    assert computed == [("gradient", 0, 0, 16)]
 
 
 def test_ridge_is_leave_one_out_in_closed_form_to_first_order(tmp_path, tracking_database):

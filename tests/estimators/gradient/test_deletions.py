@@ -1,5 +1,7 @@
 """Leaving instances out: closed forms, influence functions against them, groups to second order, PBRF, FastIF."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -192,14 +194,19 @@ def test_pbrf_on_ridge_is_leave_one_out_exactly():
     X, y, X_test, y_test = regression()
     source, train, test = ridge_model(X, y, X_test, y_test, "sum")
     groups = [torch.tensor([4]), torch.tensor([8, 9])]
-    found = proximal_bregman_response(source, train, test, groups, damping=PENALTY)
+    found = proximal_bregman_response(source, train, test, groups, damping=0.0)
     fit = least_squares(X, y, penalty=PENALTY)
     np.testing.assert_allclose(found.changes[0].numpy(), -fit.parameter_changes()[4], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.changes[1].numpy(), -fit.group_changes(np.array([8, 9])), rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(found.values[0], fit.leave_one_out(X_test, y_test)[4], rtol=1e-5, atol=1e-9)
     assert found.gradients.max() < 1e-6
+    mean, _, _ = ridge_model(X, y, X_test, y_test, "mean")
+    without = solution(np.delete(X, 4, 0), np.delete(y, 4), PENALTY)
+    found = proximal_bregman_response(mean, train, test, groups[:1], damping=0.0)
+    np.testing.assert_allclose(found.changes[0].numpy(), without - fit.theta, rtol=1e-6, atol=1e-9)
+    bare = gradient_source(replace(source.objective, penalty=0.0), train)
     with pytest.raises(EstimatorError, match="needs a damping above 0"):
-        proximal_bregman_response(source, train, test, groups, damping=0.0)
+        proximal_bregman_response(bare, train, test, groups, damping=0.0)
 
 
 def test_pbrf_on_a_network_is_what_gauss_newton_influence_estimates():

@@ -8,7 +8,7 @@ from oracles import gradients as oracle
 from torch import nn
 
 from estimators.errors import EstimatorError
-from estimators.gradient.engine import Engine
+from estimators.gradient.engine import BlockName, Engine
 from estimators.gradient.objective import CrossEntropy, Instances, LogOdds, Objective
 from estimators.gradient.projection import Projector
 from estimators.gradient.record import CurvatureOptions, Estimator, Projection
@@ -112,3 +112,26 @@ def test_trak_without_projection_is_the_closed_form_over_models():
     projected = trak(source, train, test, models, projection=Projection(dimensions=4, seed=2), damping=1e-6)
     assert np.isfinite(projected).all()
     assert projected.std() > 0
+
+
+@pytest.mark.parametrize("kind", ["dense", "product"])
+def test_errors_over_projections_are_those_of_many_projections(kind):
+    objective, train, test = case("perceptron", 8, 5)
+    source = gradient_source(objective, train)
+    exact = (source.rows(train).dot(source.rows(test))).numpy()
+    scores, variances, of_mean = [], [], []
+    for seed in range(300):
+        record = Estimator(name="x", weights="rate", projection=Projection(kind=kind, dimensions=40, seed=seed))
+        block = Engine(record, source, train, test).projected_block(BlockName(0, 0, 0))
+        for kept, part in zip((scores, variances, of_mean), block, strict=True):
+            kept.append(part)
+    means = np.stack(scores)
+    spread = means.var(axis=0, ddof=1)
+    # the variance of 300 draws has a relative error of sqrt(2 / 300); 5 of them on 48 cells: a false alarm in 10^4
+    assert np.abs(np.stack(variances).mean(axis=0) / spread - 1).max() < 5 * (2 / 300) ** 0.5
+    spread_of_mean = means.mean(axis=2).var(axis=0, ddof=1)
+    assert np.abs(np.stack(of_mean).mean(axis=0) / spread_of_mean - 1).max() < 5 * (2 / 300) ** 0.5
+    assert (np.abs(means.mean(axis=0) - exact) < 5 * np.sqrt(spread / 300)).all()
+    factored = Estimator(name="x", weights="rate", projection=Projection(kind="factored", dimensions=4))
+    with pytest.raises(EstimatorError, match="no error over projections"):
+        Engine(factored, source, train, test).projected_block(BlockName(0, 0, 0))

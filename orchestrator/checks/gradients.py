@@ -1,0 +1,43 @@
+"""Whether the entries of a job's `gradients` fit the job around them."""
+
+from collections.abc import Iterator
+
+from estimators.registry import VALUES
+from orchestrator.data.datasets import LoadedData
+from orchestrator.errors import JobError, Problem
+from orchestrator.gradients.grouping import groups_of
+from orchestrator.jobs.job import Job
+from orchestrator.wording import did_you_mean, listed, shown
+from workers.gradient_specs import GradientSpec
+
+
+def gradient_problems(job: Job, loaded: LoadedData | None) -> list[Problem]:
+    """Names that values have already, campaigns that keep no models, columns that are not there."""
+    return [
+        problem
+        for index, spec in enumerate(job.gradients)
+        for problem in _problems(job, spec, loaded, job.origin.where("gradients", index))
+    ]
+
+
+def _problems(job: Job, spec: GradientSpec, loaded: LoadedData | None, where: str) -> Iterator[Problem]:
+    if spec.label in VALUES:
+        yield Problem(f"`{shown(spec.label)}` is the name of a value", where, "give the entry another `name`")
+    if spec.campaign is not None:
+        yield from _campaign(job, spec.campaign, where)
+    if spec.groups is not None and loaded is not None:
+        try:
+            groups_of(loaded, spec.groups)
+        except JobError as error:
+            yield Problem(error.problems[0].what, where, error.problems[0].mend)
+
+
+def _campaign(job: Job, name: str, where: str) -> Iterator[Problem]:
+    names = [each.name or each.design for each in job.campaigns]
+    if name not in names:
+        mend = did_you_mean(name, names) or f"campaigns: {listed(names)}"
+        yield Problem(f"there is no campaign `{shown(name)}` to take models from", where, mend)
+    if any((each.name or each.design) == name and each.design == "walk" for each in job.campaigns):
+        yield Problem("walks keep no models", where, "name a campaign of retrains")
+    if not job.learner.keep:
+        yield Problem(f"campaign {shown(name)} keeps no models", where, "write `keep: true` in the learner")

@@ -1,0 +1,144 @@
+"""Blocks of one entry put together as they are read, one at a time; complete or not at all."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from estimators.arrays import FloatArray
+from estimators.gradient.facts import merged_facts
+from estimators.gradient.top_scores import TopScores, merged_top
+from estimators.gradient.trak_scores import ModelScores, averaged
+from orchestrator.gradients.values import Parts
+from workers.chunk_store import ChunkStore
+from workers.gradient_file import GradientTask, StoredBlock, read_block
+from workers.gradient_specs import GradientSpec
+
+Block = tuple[GradientTask, StoredBlock]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Everything that the blocks of an entry say."""
+
+    parts: Parts
+    facts: Mapping[str, float]
+    loss: str
+    deletion: str
+    notes: tuple[str, ...]
+
+
+def assembled(
+    spec: GradientSpec, blocks: Mapping[GradientTask, str], store: ChunkStore, *, n: int, n_test: int
+) -> Assembled | None:
+    """The blocks of one entry, by kind and place; None where one of them is missing. Raises ChunkError for damage."""
+    if not blocks:
+        return None
+    tally = _Tally()
+    parts = _scores(spec, tally.noted(_read(blocks, store, "gradient")), n, n_test)
+    own = np.zeros(n)
+    for task, block in tally.noted(_read(blocks, store, "self")):
+        own[task.rows : task.rows + len(block.arrays["own"])] += block.arrays["own"]
+    for _ in tally.noted(_read(blocks, store, "stationarity")):
+        pass
+    if not tally.whole:
+        return None
+    found = replace(parts, own=own) if tally.cells["self"] else parts
+    assert tally.last is not None
+    told = tally.last.told
+    return Assembled(found, tally.facts, told["loss"], told["deletion"], tuple(told["notes"]))
+
+
+def _scores(spec: GradientSpec, blocks: Iterable[Block], n: int, n_test: int) -> Parts:
+    if spec.method == "trak":
+        return _averaged(blocks)
+    if spec.gives == "matrix":
+        return _matrix(blocks, n, n_test)
+    if spec.gives == "mean":
+        return _means(blocks, n)
+    if spec.gives == "groups":
+        return _sums(blocks, n_test)
+    return _tops(blocks, spec.strongest)
+
+
+class _Tally:
+    """Counts cells and keeps facts while blocks go by."""
+
+    def __init__(self) -> None:
+        self.cells: Counter[str] = Counter()
+        self.facts: dict[str, float] = {}
+        self.last: StoredBlock | None = None
+
+    def noted(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        for task, block in blocks:
+            self.cells[task.kind] += block.told["cells"]
+            self.facts = merged_facts(self.facts, block.told["facts"])
+            self.last = block
+            yield task, block
+
+    @property
+    def whole(self) -> bool:
+        return self.last is not None and dict(self.cells) == self.last.told["cells_in_all"]
+
+
+def _read(blocks: Mapping[GradientTask, str], store: ChunkStore, kind: str) -> Iterator[Block]:
+    for task, name in sorted(blocks.items()):
+        if task.kind == kind:
+            yield task, read_block(name, store.get(name))
+
+
+def _matrix(blocks: Iterable[Block], n: int, n_test: int) -> Parts:
+    """Sums over checkpoints; NaN where no block says anything, variances where blocks have them."""
+    values = np.full((n, n_test), np.nan)
+    variances, of_mean = None, np.zeros(n)
+    for task, block in blocks:
+        scores, given = block.arrays["scores"], block.arrays.get("variances")
+        rows = block.arrays.get("positions", np.arange(task.rows, task.rows + len(scores)))
+        part = np.ix_(rows, np.arange(task.columns, task.columns + scores.shape[1]))
+        values[part] = np.where(np.isnan(values[part]), 0.0, values[part]) + scores
+        if given is not None:
+            variances = np.zeros((n, n_test)) if variances is None else variances
+            variances[part] += given
+            of_mean[rows] += block.arrays["mean_variances"]
+    return Parts(values=values, variances=variances, mean_variances=None if variances is None else of_mean)
+
+
+def _means(blocks: Iterable[Block], n: int) -> Parts:
+    mean = np.zeros(n)
+    for task, block in blocks:
+        mean[task.rows : task.rows + len(block.arrays["scores"])] += block.arrays["scores"]
+    return Parts(mean=mean)
+
+
+def _sums(blocks: Iterable[Block], n_test: int) -> Parts:
+    sums: FloatArray | None = None
+    for task, block in blocks:
+        scores = block.arrays["scores"]
+        sums = np.zeros((len(scores), n_test)) if sums is None else sums
+        sums[:, task.columns : task.columns + scores.shape[1]] += scores
+    return Parts(sums=sums)
+
+
+def _tops(blocks: Iterable[Block], count: int) -> Parts:
+    found: dict[str, TopScores] = {}
+    for _, block in blocks:
+        for side, sign in (("proponents", 1.0), ("opponents", -1.0)):
+            here = TopScores(block.arrays[side], sign * block.arrays[f"{side}_values"])
+            found[side] = merged_top([found[side], here] if side in found else [here], count)
+    if not found:
+        return Parts()
+    opponents = TopScores(found["opponents"].indices, -found["opponents"].values)
+    return Parts(proponents=found["proponents"], opponents=opponents)
+
+
+def _averaged(blocks: Iterable[Block]) -> Parts:
+    """TRAK's means over models."""
+    names = [each.name for each in fields(ModelScores)]
+    models = (ModelScores(**{name: block.arrays[name] for name in names}) for _, block in blocks)
+    first = next(models, None)
+    if first is None:
+        return Parts()
+    values, own = averaged(itertools.chain([first], models), output="loss")
+    return Parts(values=values, own=own)
