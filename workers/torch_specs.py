@@ -1,7 +1,8 @@
 """Options of networks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from annotated_types import Gt, Le
 
@@ -46,6 +47,22 @@ class ScheduleSpec:
     warmup: Share = 0.0
     every: Count = 1
     gamma: Annotated[float, Gt(0), Le(1)] = 0.1
+
+
+UNREAD: Final[Mapping[str, Mapping[str, frozenset[str]]]] = {
+    "optimizer": {
+        "sgd": frozenset({"betas", "eps"}),
+        "adam": frozenset({"momentum", "nesterov"}),
+        "adamw": frozenset({"momentum", "nesterov"}),
+    },
+    "schedule": {
+        "constant": frozenset({"every", "gamma"}),
+        "linear": frozenset({"every", "gamma"}),
+        "cosine": frozenset({"every", "gamma"}),
+        "step": frozenset(),
+    },
+}
+"""Options that an optimizer or a schedule, by name, does not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from workers.chunk_types import Fingerprints
 from workers.learner_specs import LearnerSpec
+from workers.torch_specs import UNREAD
 
 Value = str | int | float | bool | None
 
@@ -81,15 +82,7 @@ def learner_parameters(spec: LearnerSpec) -> dict[str, Value]:
 
 
 def _section(name: str, options: Mapping[str, object]) -> dict[str, Value]:
-    chosen = options.get("name")
-    unread = {
-        "sgd": {"betas", "eps"},
-        "adam": {"momentum", "nesterov"},
-        "adamw": {"momentum", "nesterov"},
-        "constant": {"every", "gamma"},
-        "linear": {"every", "gamma"},
-        "cosine": {"every", "gamma"},
-    }.get(str(chosen), set())
+    unread = UNREAD.get(name, {}).get(str(options.get("name")), frozenset())
     return {
         name if option == "name" else f"{name}.{option}": _plain(value)
         for option, value in options.items()

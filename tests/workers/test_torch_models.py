@@ -10,7 +10,7 @@ from torch import nn
 from estimators.seeding import generator
 from workers.dataset import Dataset
 from workers.errors import LearnerError
-from workers.learner_specs import OptimizerSpec, TorchSpec
+from workers.learner_specs import OptimizerSpec, ScheduleSpec, TorchSpec
 from workers.learners.torch_learner import TorchLearner
 
 N, FEATURES, CLASSES = 40, 6, 3
@@ -279,6 +279,21 @@ REFUSED = {
     "an instance": (nn.Linear(2, 2), {}, ["not an instance"]),
     "another class": (dict, {}, ["class dict"]),
     "a loss of another task": (layers(first, last), {"losses": ("squared_error",)}, ["squared_error", "zero_one"]),
+    "momentum of adam": (
+        layers(first, last),
+        {"optimizer": OptimizerSpec(name="adam", momentum=0.9)},
+        ["adam does not read momentum", "take sgd"],
+    ),
+    "betas of sgd": (
+        layers(first, last),
+        {"optimizer": OptimizerSpec(betas=(0.5, 0.9))},
+        ["sgd does not read betas", "adam or adamw"],
+    ),
+    "a fall of a cosine": (
+        layers(first, last),
+        {"schedule": ScheduleSpec(name="cosine", gamma=0.5)},
+        ["cosine does not read gamma", "take step"],
+    ),
     "nesterov without momentum": (
         layers(first, last),
         {"optimizer": OptimizerSpec(nesterov=True)},

@@ -9,9 +9,11 @@ from torch import nn
 from torch.nn import functional
 
 from estimators.seeding import derive_seed, generator
+from workers.code_snapshot import snapshot_code
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.learner_specs import OptimizerSpec, TorchSpec
+from workers.learners import make_learner
 from workers.learners.torch_functions import UserFunctions
 from workers.learners.torch_learner import TorchLearner
 from workers.torch_specs import EarlyStoppingSpec
@@ -264,6 +266,20 @@ def test_options_that_do_not_fit_are_refused_with_the_mend(name):
 def test_functions_that_return_something_else_are_named(functions, message, together):
     with pytest.raises(LearnerError, match=message):
         make(together, functions).retrain(*subsets())
+
+
+@pytest.mark.parametrize(("key", "options"), [("loss", {}), ("augment", {}), ("losses", {"losses": ("m.py:boom",)})])
+def test_functions_that_raise_are_named_with_their_line(key, options, tmp_path):
+    (tmp_path / "m.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Linear):\n    def __init__(self):\n        super().__init__(6, 3)\n"
+        "def boom(*arguments):\n    raise ValueError('it blew up')\n"
+    )
+    given = options or {key: "m.py:boom"}
+    spec = TorchSpec(model="m.py:Net", epochs=1, together=4, **given)
+    code = snapshot_code(tmp_path, spec.model)
+    with pytest.raises(LearnerError, match=rf"learner.{key}: m.py:boom fails: ValueError: it blew up .*m.py:6"):
+        make_learner(spec, dataset(), code).retrain(*subsets())
 
 
 def test_early_stopping_goes_on_from_a_state_in_its_middle_with_the_same_bits():

@@ -1,5 +1,6 @@
 """Functions of the user's that a network trains with: a loss, an augmentation, losses to keep."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -11,7 +12,9 @@ from workers.code_snapshot import parse_reference
 from workers.errors import LearnerError
 from workers.learner_specs import TorchSpec
 from workers.learners.torch_losses import UserLoss
+from workers.learners.torch_module import described
 from workers.losses import OFFERED, loss_name
+from workers.out_of_memory import is_out_of_memory
 from workers.user_code import CodeSnapshot, load_object
 
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -55,7 +58,22 @@ def _loaded(key: str, text: str, spec: TorchSpec, code: CodeSnapshot) -> Callabl
     found = load_object(text, code)
     if not callable(found) or isinstance(found, type):
         raise LearnerError(f"learner.{key}: {text} is a {type(found).__name__}, expected a function")
-    return found
+    return _guarded(f"learner.{key}: {text}", found)
+
+
+def _guarded(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose own errors become a LearnerError that names it; a lack of memory stays one."""
+
+    @functools.wraps(function)
+    def call(*arguments: object) -> Tensor:
+        try:
+            return function(*arguments)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            raise LearnerError(f"{name} fails: {described(error)}") from error
+
+    return call
 
 
 def augmented(augment: Augmentation, inputs: Tensor, seed: int, step: int) -> Tensor:

@@ -29,6 +29,7 @@ from workers.learners.torch_stopping import check_stopping
 from workers.learners.torch_together import TogetherTrainer
 from workers.learners.torch_trajectory import recorded_run
 from workers.learners.torch_trial import trial
+from workers.learners.torch_unread import check_read
 from workers.learners.torch_walk import TorchWalk
 from workers.losses import OFFERED, kept_losses, loss_name
 from workers.trajectory import RecordedRun, TrajectoryMode
@@ -74,6 +75,7 @@ class TorchLearner:
         self._functions = UserFunctions() if functions is None else functions
         names = tuple(loss_name(loss) for loss in spec.losses)
         self._kept = kept_losses(names, data.task, offered=(*OFFERED[data.task], *self._functions.kept))
+        check_read(spec)
         self._objective = objective_of(spec, data.task, self._functions.loss)
         self._data = torch_data(data, self._device, spec.class_weights)
         check_stopping(spec, self._data)

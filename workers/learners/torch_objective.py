@@ -46,6 +46,4 @@ def objective_of(spec: TorchSpec, task: Task, loss: UserLoss | None) -> Objectiv
     if spec.label_smoothing and (task == "regression" or loss is not None):
         why = "the task is regression" if task == "regression" else "`loss` is a function of yours"
         raise LearnerError(f"learner.label_smoothing: it is for the cross-entropy, but {why}: leave it out")
-    if spec.optimizer.nesterov and not spec.optimizer.momentum:
-        raise LearnerError("learner.optimizer: nesterov needs a momentum above 0")
     return Objective(task, spec.label_smoothing, loss)
