@@ -20,6 +20,7 @@ from workers.errors import LearnerError, WorkerError
 from workers.learner import Learner, LearnerTraits, Losses
 from workers.loss_checks import non_finite_rows, shape_trouble
 from workers.membership_check import check_membership
+from workers.out_of_memory import is_out_of_memory
 from workers.row_losses import RowLosses, row_losses
 
 HALF, OTHER_SEED, FULL, EMPTY = range(4)
@@ -30,6 +31,10 @@ INSTALLED = re.compile(r"/(?:site|dist)-packages/|/lib/python3|^<")
 COARSE = (
     "a half of the training set and all of it give equal losses, which are 0 or 1: whether `members` matters could not"
     " be seen; a continuous loss beside it would show more"
+)
+SHORT_OF_MEMORY = (
+    "{asked} retrains together run out of memory in this process, {fits} do not: a worker halves K where it does; write"
+    " `together: {fits}` into learner to spare it the tries"
 )
 SPARED = "the losses did not depend on the seed: `deterministic: true` in learner spares the replicates of D"
 
@@ -71,26 +76,28 @@ def smoke_retrain(learner: Learner, data: Dataset, remake: Callable[[Dataset], L
     Raises:
         LearnerError: a law is broken: which, where, by how much, and how to mend it.
     """
-    few = min(SMALL, learner.together)
-    small, rows = learner.with_together(few), _rows(SMALL, data.n, seed)
+    small, rows = learner.with_together(min(SMALL, learner.together)), _rows(SMALL, data.n, seed)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        first = _trained(small, rows)
+        small, first = _trained(small, rows)
         _check_losses(small, first, rows)
         again, seconds = _repeated(small, rows)
         found = [row_losses(first, row) for row in range(len(rows.names))]
         _check_repeat(found, again)
         notes = [*_check_seeds(learner, found), *_check_members(found, data.n)]
         notes += check_membership(
-            lambda other: remake(other).with_together(few),
+            lambda other: remake(other).with_together(small.together),
             data,
             rows.members[HALF],
             rows.seeds[HALF],
             found[HALF],
             learner.traits,
         )
+        fitting = small.together
         if learner.together > SMALL:
-            seconds = _seconds_together(learner, _rows(learner.together, data.n, seed))
+            fitting, seconds = _seconds_together(learner, _rows(learner.together, data.n, seed))
+        if fitting < learner.together:
+            notes.append(SHORT_OF_MEMORY.format(asked=learner.together, fits=fitting))
     return SmokeReport(
         losses=small.losses,
         train_losses=first.train is not None,
@@ -116,13 +123,17 @@ def _rows(count: int, n: int, seed: int) -> _Rows:
     return _Rows(members, seeds, tuple(names))
 
 
-def _trained(learner: Learner, rows: _Rows) -> Losses:
-    try:
-        return learner.retrain(rows.members, rows.seeds)
-    except WorkerError:
-        raise
-    except Exception as error:
-        raise LearnerError(_which_raises(learner, rows, error)) from error
+def _trained(learner: Learner, rows: _Rows) -> tuple[Learner, Losses]:
+    """The losses, and the learner with as many together as fit into memory: K is halved until they do."""
+    while True:
+        try:
+            return learner, learner.retrain(rows.members, rows.seeds)
+        except WorkerError:
+            raise
+        except Exception as error:
+            if not is_out_of_memory(error) or learner.together == 1:
+                raise LearnerError(_which_raises(learner, rows, error)) from error
+        learner = learner.with_together(learner.together // 2)
 
 
 def _which_raises(learner: Learner, rows: _Rows, error: Exception) -> str:
@@ -171,10 +182,11 @@ def _repeated(learner: Learner, rows: _Rows) -> tuple[list[RowLosses], float]:
     return [row_losses(losses, row) for row in range(count)], seconds
 
 
-def _seconds_together(learner: Learner, rows: _Rows) -> float:
+def _seconds_together(learner: Learner, rows: _Rows) -> tuple[int, float]:
+    """How many fit together, and seconds a retrain."""
     began = time.monotonic()
-    _trained(learner, rows)
-    return (time.monotonic() - began) / len(rows.names)
+    fitting, _ = _trained(learner, rows)
+    return fitting.together, (time.monotonic() - began) / len(rows.names)
 
 
 def _check_repeat(first: list[RowLosses], again: list[RowLosses]) -> None:

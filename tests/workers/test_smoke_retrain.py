@@ -6,13 +6,29 @@ import warnings
 import numpy as np
 import pytest
 from learner_data import classification_data, regression_data
+from torch import nn
 
 from workers.errors import LearnerError
 from workers.learner import LearnerTraits, Losses
-from workers.learner_specs import FunctionSpec, LinearSvmSpec, LogisticRegressionSpec, RidgeSpec, ScikitLearnSpec
+from workers.learner_specs import (
+    FunctionSpec,
+    LinearSvmSpec,
+    LogisticRegressionSpec,
+    RidgeSpec,
+    ScikitLearnSpec,
+    TorchSpec,
+)
 from workers.learners import make_learner
 from workers.learners.function import function_learner
+from workers.learners.torch_learner import TorchLearner
+from workers.learners.torch_together import TogetherTrainer
 from workers.smoke import smoke_retrain
+
+
+class TinyNet(nn.Linear):
+    def __init__(self):
+        super().__init__(4, 3)
+
 
 SPECS = {
     "ridge": (RidgeSpec(), regression_data()),
@@ -41,6 +57,24 @@ def test_honest_learners_pass(kind, grouped):
     assert report.traits == learner.traits
     assert report.seconds_per_retrain > 0
     assert report.notes == ()
+
+
+@pytest.mark.parametrize("fits", [1, 2, 16])
+def test_a_lack_of_memory_halves_k_until_it_fits_and_is_said(monkeypatch, fits):
+    spec, data = TorchSpec(model="m.py:Net", epochs=1, together=32), classification_data()
+    trained = TogetherTrainer.trained
+
+    def short(trainer, members, seeds):
+        if len(members) > fits:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return trained(trainer, members, seeds)
+
+    monkeypatch.setattr(TogetherTrainer, "trained", short)
+    learner = TorchLearner(spec, data, TinyNet)
+    report = smoke_retrain(learner, data, lambda other: TorchLearner(spec, other, TinyNet), seed=1)
+    assert report.together == 32
+    (note,) = report.notes
+    assert f"32 retrains together run out of memory in this process, {fits} do not" in note
 
 
 DETERMINISTIC = LearnerTraits(deterministic=True)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from estimators.arrays import BoolArray, SeedArray
 from workers.learners.torch_together import TogetherTrainer
+from workers.out_of_memory import is_out_of_memory
 
 PROBE_STEPS = 2
 SMALLER_GROUPS: Final = (2, 16, 128)
@@ -36,8 +37,17 @@ def bits_depend_on(trainer: TogetherTrainer) -> str:
 
     The same retrain runs at the first and at the last of K places among others, and at the last place of each smaller
     group. Linear layers, LayerNorm, embeddings and elementwise functions keep their bits; grouped convolutions depend
-    on K.
+    on K. Where memory is too short for the try, the worst is said: a worker halves K when it comes to train.
     """
+    try:
+        return _seen_to_move_bits(trainer)
+    except Exception as error:
+        if is_out_of_memory(error):
+            return "K and place"
+        raise
+
+
+def _seen_to_move_bits(trainer: TogetherTrainer) -> str:
     setting = dataclasses.replace(trainer.setting, spec=dataclasses.replace(trainer.setting.spec, epochs=1))
     n = setting.data.n
     count = min(n, PROBE_STEPS * setting.spec.batch_size - setting.spec.batch_size // 2)
