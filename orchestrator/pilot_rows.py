@@ -16,6 +16,7 @@ from orchestrator.plan import end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
 from workers.errors import LearnerError
 from workers.learner import Learner, Losses
+from workers.out_of_memory import is_out_of_memory
 from workers.smoke import SmokeReport
 
 PILOT_DRAWS = 32
@@ -175,10 +176,12 @@ def _train(
 def _trained(
     learner: Learner, members: BoolArray, seeds: SeedArray, rows: IntArray
 ) -> list[tuple[IntArray, Losses | str]]:
-    """Losses of the rows, or why one fails: of several together each alone, as in a campaign."""
+    """Losses of the rows, or why one fails: of several together each alone, as in a campaign; K halved, if need be."""
     try:
         return [(rows, learner.retrain(members, seeds))]
     except Exception as error:  # noqa: BLE001 - a campaign records the failure and goes on, so the pilot counts it
+        if is_out_of_memory(error) and learner.together > 1:
+            return _trained(learner.with_together(learner.together // 2), members, seeds, rows)
         if len(members) == 1:
             return [(rows, f"{type(error).__name__}: {error}")]
     halves = np.array_split(np.arange(len(members)), 2)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
+from workers.out_of_memory import is_out_of_memory
+
 SECONDS: Final = 4.0
 WORTH: Final = 0.95
 """A smaller K is taken where it reaches this share of the best rate."""
@@ -66,7 +68,10 @@ class Piloted(Protocol):
 def pilot(
     learner: Piloted, *, most: int, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
 ) -> TogetherChoice | None:
-    """Try the learner's sizes up to `most` for about so many seconds; None where there is nothing to choose."""
+    """Try the learner's sizes up to `most` for about so many seconds; None where there is nothing to choose.
+
+    A size that runs out of memory ends the tries.
+    """
     sizes = [size for size in learner.pilot_sizes if size <= max(1, most)]
     if len(sizes) < 2:
         return TogetherChoice(1) if learner.pilot_sizes else None
@@ -79,7 +84,10 @@ def pilot(
         if effort is None or _is_lost(list(rates.values())):
             break
         steps, repeats = effort
-        each = min(learner.pilot_seconds(size, steps) for _ in range(repeats))
+        found = _seconds_at(learner, size, steps, repeats)
+        if found is None:
+            break
+        each = found
         rates[size] = 1.0 / max(each, 1e-9)
         tried[size] = steps
     for size in [size for size in tried if rates[size] >= CLOSE * max(rates.values())] * 3:
@@ -87,6 +95,16 @@ def pilot(
         if clock() - began < seconds:
             rates[size] = max(rates[size], 1.0 / max(learner.pilot_seconds(size, tried[size]), 1e-9))
     return TogetherChoice(chosen(rates), rates)
+
+
+def _seconds_at(learner: Piloted, size: int, steps: int, repeats: int) -> float | None:
+    """The best of a few repeats, None where memory is too short."""
+    try:
+        return min(learner.pilot_seconds(size, steps) for _ in range(repeats))
+    except Exception as error:
+        if is_out_of_memory(error):
+            return None
+        raise
 
 
 def chosen(rates: Mapping[int, float]) -> int:

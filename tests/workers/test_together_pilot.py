@@ -52,6 +52,23 @@ def test_a_slow_model_is_not_tried_beyond_the_seconds_there_are():
     assert learner.now < 5
 
 
+def test_a_size_that_runs_out_of_memory_ends_the_pilot_and_other_errors_are_not_hidden():
+    class Short(Timed):
+        error = MemoryError("out of memory")
+
+        def pilot_seconds(self, together, steps):
+            if together > 16:
+                raise self.error
+            return super().pilot_seconds(together, steps)
+
+    learner = Short({1: 1e-3, 4: 3e-4, 16: 1e-4, 64: 1e-5, 256: 1e-6})
+    assert learner.choice().together == 16
+    assert set(learner.choice().rates) == {1, 4, 16}
+    learner.error = ValueError("another")
+    with pytest.raises(ValueError, match="another"):
+        learner.choice()
+
+
 def test_a_size_larger_than_the_campaign_is_not_tried():
     assert Timed({1: 1e-3, 4: 1e-4, 16: 1e-5}).choice(most=5).together == 4
     assert Timed({1: 1e-3, 4: 1e-4}).choice(most=2) == TogetherChoice(1)
