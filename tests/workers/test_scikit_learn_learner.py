@@ -162,6 +162,7 @@ def test_a_module_outside_installed_packages_is_not_even_imported(tmp_path, monk
     [
         ({"n_estimatorz": 3}, "did you mean n_estimators"),
         ({"random_state": 3}, "set from learner.seed"),
+        ({"n_jobs": 2}, "n_jobs is 1, since the workers"),
         ({"losses": ("squared_error",)}, "cannot be kept"),
     ],
 )

@@ -68,7 +68,7 @@ class ScikitLearnLearner:
             deterministic=not self.random_states,
             membership="gathers",
             together=False,
-            reason="scikit-learn fits one estimator at a time",
+            reason="these libraries fit one estimator at a time",
         )
 
     def with_together(self, together: int) -> "ScikitLearnLearner":
@@ -172,6 +172,8 @@ def _prototype(spec: ScikitLearnSpec) -> BaseEstimator:
     given = [name for name in spec.arguments if _is_random_state(name)]
     if given:
         raise LearnerError(f"learner.arguments: {given[0]} is set from learner.seed for each retrain: leave it out")
+    if "n_jobs" in spec.arguments:
+        raise LearnerError("learner.arguments: n_jobs is 1, since the workers are the parallelism: leave it out")
     kind = estimator_class(spec.estimator)
     known = list(inspect.signature(kind).parameters)
     for name in spec.arguments:
