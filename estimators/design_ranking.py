@@ -46,7 +46,7 @@ def candidates(values: Sequence[str], n: int, seed: int) -> list[Candidate]:
     laws += [((value, 1.0),) for value in asked if len(asked) > 1]
     found = [_candidate(name, n, seed, serves=law) for law in laws for name in ("paired", "sizes")]
     found += [_candidate(name, n, seed, probability=0.5) for name in ("paired", "bernoulli")]
-    found.append(_candidate("permutation", n, seed, order="antithetic"))
+    found += [_candidate("permutation", n, seed, order=order) for order in ("antithetic", "rotated")]
     if "ame" in values:
         found.append(_candidate("bernoulli", n, seed, probability=(0.2, 0.4, 0.6, 0.8)))
     if {"downsampling", "datamodel"} & set(values):

@@ -21,6 +21,9 @@ def own_methods(value: str) -> dict[str, Method]:
             "apportion shapley_permutations, antithetic": _estimated(
                 "shapley_permutations", "permutation", {"order": "antithetic"}
             ),
+            "apportion shapley_permutations, rotated": _estimated(
+                "shapley_permutations", "permutation", {"order": "rotated"}
+            ),
         }
     return {
         "apportion banzhaf (default), design paired": _estimated("banzhaf", "paired", {"probability": 0.5}),

@@ -52,7 +52,6 @@ def _endless(s: Any) -> dict[str, Callable[[int], Any]]:
         "antithetic subsets": lambda seed: s.AntitheticSampler(seed=seed),
         "permutations": lambda seed: s.PermutationSampler(seed=seed),
         "antithetic permutations": lambda seed: s.AntitheticPermutationSampler(seed=seed),
-        "Owen, uniform": lambda seed: s.OwenSampler(s.UniformOwenStrategy(1, seed=seed), n_samples_inner=1, seed=seed),
         "stratified, constant": _sized(s, s.ConstantSampleSize),
         "stratified, harmonic": _sized(s, s.HarmonicSampleSize),
         "stratified, 1 / sqrt(k)": _sized(s, s.PowerLawSampleSize, -0.5),
@@ -70,6 +69,9 @@ def _sized(s: Any, sizes: Any, *arguments: float) -> Callable[[int], Any]:
 def _finite(s: Any) -> dict[str, Callable[[int, int], Any]]:
     """Samplers with a number of draws for each index, by seed and that number."""
     return {
+        "Owen, drawn": lambda seed, each: s.OwenSampler(
+            s.UniformOwenStrategy(each, seed=seed), n_samples_inner=1, seed=seed
+        ),
         "Owen, grid": lambda seed, each: s.OwenSampler(s.GridOwenStrategy(each), n_samples_inner=1, seed=seed),
         "antithetic Owen, grid": lambda seed, each: s.AntitheticOwenSampler(
             s.GridOwenStrategy(each), n_samples_inner=1, seed=seed

@@ -36,7 +36,8 @@ class Parameters:
 
     size, fraction, probability: one or several. out: how many instances are left out at a time. group: the column
     whose equal values are left out together. by: what a design is stratified by, `size` or `class`. serves: the
-    semivalues that a law of sizes is for, with their shares. order: `random`, `antithetic` or `cyclic` walks.
+    semivalues that a law of sizes is for, with their shares. order: `random`, `antithetic`, `rotated` or `cyclic`
+    walks.
     folds: of a partition. file, digest: of the user's subsets. replicates: retrains of each subset, with other seeds.
     learning_rate: of every step of a walk.
     """

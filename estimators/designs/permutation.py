@@ -4,8 +4,9 @@ A walk is n - 1 draws, the prefixes of 1 to n - 1 instances; the empty subset an
 campaign. The difference of two neighbours is a marginal contribution (Castro et al. 2009; Ghorbani and Zou, ICML 2019).
 
 Orders: `random`, independent walks; `antithetic`, a walk and its reverse, exact for games of pairs (Mitchell et al.,
-JMLR 2022); `cyclic`, four rotations of one order by quarters of n, so that each instance joins early, middling and
-late. A unit is what depends on one random order: one walk, two, or four.
+JMLR 2022); `rotated`, these two and the same rotated by half of n, a second direction beside the first (that paper's
+orthogonal samples take n - 1); `cyclic`, four rotations of one order by quarters of n, so that each instance joins
+early, middling and late. A unit is what depends on one random order: one walk, two, or four.
 
 Truncated walks (`truncate`) stop on losses seen: the plan holds all n - 1 draws, and which of them are trained is a
 function of the stored losses (`estimators.designs.stopping`). They serve estimators over walks alone, because a
@@ -24,7 +25,7 @@ from estimators.designs.protocol import Design
 from estimators.designs.random_words import check_span, random_words
 from estimators.errors import ImpossibleDesign
 
-ORDERS = {"random": 1, "antithetic": 2, "cyclic": 4}
+ORDERS = {"random": 1, "antithetic": 2, "rotated": 4, "cyclic": 4}
 """Walks of a unit."""
 
 
@@ -96,8 +97,10 @@ class Permutation:
         words = next(random_words("permutation", seed=self.seed, n=self.n, start=unit, stop=unit + 1))
         ranks = np.empty(self.n, dtype=np.int64)
         ranks[np.argsort(words, kind="stable")] = np.arange(self.n)
-        if self.order == "antithetic" and turn:
-            return self.n - 1 - ranks
+        if self.order in {"antithetic", "rotated"}:
+            half, reverse = divmod(turn, 2)
+            ranks = (ranks + half * (self.n // 2)) % self.n
+            return self.n - 1 - ranks if reverse else ranks
         turned: IntArray = (ranks + turn * self.n // self.walks_per_unit) % self.n if self.order == "cyclic" else ranks
         return turned
 
@@ -131,9 +134,9 @@ def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Desi
 
 ENTRY = DesignEntry(
     name="permutation",
-    title="walks that add the instances one by one (`order: random`, `antithetic`, `cyclic`; `truncate` to stop early)",
+    title="walks that add the instances one by one (`order: random`, `antithetic`, `rotated`, `cyclic`; `truncate`)",
     parameters=("order", "truncate", "replicates"),
     cost="n - 1 retrains a walk, fewer where truncated",
-    law="1 / ((n-1) C(n, |S|)), none where truncated; unit: a walk (antithetic: and its reverse; cyclic: four)",
+    law="1 / ((n-1) C(n, |S|)), none where truncated; unit: a walk (antithetic: two; rotated, cyclic: four)",
     make=_make,
 )

@@ -143,7 +143,7 @@ class CampaignSpec(_Section):
     serves: Annotated[tuple[tuple[str, _Positive], ...], Field(min_length=1), BeforeValidator(_with_shares)] | None = (
         None
     )
-    order: Literal["random", "antithetic", "cyclic"] | None = None
+    order: Literal["random", "antithetic", "rotated", "cyclic"] | None = None
     truncate: Annotated[TruncateSpec, BeforeValidator(_spelt_out)] | None = None
     folds: Annotated[int, Field(ge=2)] | None = None
     file: str | None = None

@@ -77,6 +77,7 @@ ROWS = [
     Row("shapley_permutations", ("permutation",), game="majority"),
     Row("shapley_permutations", ("permutation",), {"order": "antithetic"}),
     Row("shapley_permutations", ("permutation",), {"order": "cyclic"}, draws=360),
+    Row("shapley_permutations", ("permutation",), {"order": "rotated"}, draws=360),
     Row("expected_leave_one_out(size=5)", ("uniform",), {"size": (4, 5)}),
     Row("banzhaf_least_squares", ("bernoulli",)),
     Row("banzhaf_least_squares", ("paired",)),

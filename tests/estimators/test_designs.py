@@ -31,6 +31,7 @@ RANDOM = [
     {"name": "permutation"},
     {"name": "permutation", "order": "antithetic"},
     {"name": "permutation", "order": "cyclic"},
+    {"name": "permutation", "order": "rotated"},
     {"name": "kfold", "folds": 3},
     {"name": "uniform", "size": 2, "replicates": 3},
     {"name": "permutation", "order": "antithetic", "replicates": 2},
@@ -280,6 +281,15 @@ def test_a_walk_adds_one_instance_at_a_time_and_its_mirror_adds_them_backwards()
     np.testing.assert_array_equal(walk.sum(axis=1), [1, 2, 3, 4, 5])
     assert (walk[1:] >= walk[:-1]).all()
     np.testing.assert_array_equal(mirror, ~walk[::-1])
+
+
+def test_in_a_rotated_unit_walks_are_reversed_and_half_of_n_apart():
+    design = made({"name": "permutation", "order": "rotated"}, n=12)
+    first, reverse, shifted, both = (design.places(walk) for walk in range(4))
+    np.testing.assert_array_equal(first + reverse, 11)
+    np.testing.assert_array_equal(shifted + both, 11)
+    np.testing.assert_array_equal(np.abs(first - shifted), 6)
+    assert (design.places(4) != first).any()
 
 
 def test_in_a_cyclic_unit_every_instance_joins_once_in_each_quarter():
