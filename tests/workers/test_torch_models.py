@@ -268,7 +268,16 @@ class Pair(nn.Module):
         return self.out(x), x
 
 
+class Ending(nn.Linear):
+    def __init__(self):
+        super().__init__(6, 3)
+
+    def forward(self, x):
+        raise SystemExit(3)
+
+
 REFUSED = {
+    "a model that ends the program": (Ending, {}, ["model.py:Net ends the program", "sys.exit(3)", "raise"]),
     "wrong number of classes": (layers(first), {}, ["[16, 8]", "[16, 3]", "model.py:Net"]),
     "wrong input": (layers(last), {}, ["[16, 6] of float32", "RuntimeError"]),
     "no tensor": (Pair, {}, ["a tuple", "[16, 3]"]),

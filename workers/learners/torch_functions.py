@@ -68,7 +68,7 @@ def _guarded(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor
     def call(*arguments: object) -> Tensor:
         try:
             return function(*arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if is_out_of_memory(error):
                 raise
             raise LearnerError(f"{name} fails: {described(error)}") from error

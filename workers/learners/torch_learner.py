@@ -19,7 +19,7 @@ from workers.learners.torch_data import as_inputs, torch_data
 from workers.learners.torch_functions import UserFunctions
 from workers.learners.torch_keeping import losses_of_models, trained_models
 from workers.learners.torch_looped import LoopedTrainer
-from workers.learners.torch_module import ModuleFactory, checked_class
+from workers.learners.torch_module import ModuleFactory, checked_class, without_exits
 from workers.learners.torch_numerics import bits_depend_on, numeric_class, smaller_groups
 from workers.learners.torch_objective import objective_of
 from workers.learners.torch_pilot import pilot_sizes, step_seconds
@@ -84,7 +84,8 @@ class TorchLearner:
             arguments=spec.arguments,
             example=as_inputs(self._data.train_features[:1].cpu()),
         )
-        self._report = trial(self._factory, self._data, spec.model, by_hand=spec.precision != "bfloat16")
+        with without_exits(spec.model):
+            self._report = trial(self._factory, self._data, spec.model, by_hand=spec.precision != "bfloat16")
         check_replicas(self._devices, normalises_batches=self._report.normalises_batches, model=spec.model)
         self._setting = self._make_setting()
         self._together, self._reason = self._choose_together()
@@ -217,7 +218,8 @@ class TorchLearner:
 
     def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
         """Models of retrains: parameters and buffers by the names of the network's state dict, each [R, ...]."""
-        return trained_models(self._trainer, members.astype(np.bool_, copy=False), seeds)
+        with without_exits(self._spec.model):
+            return trained_models(self._trainer, members.astype(np.bool_, copy=False), seeds)
 
     def recorded(self, members: BoolArray, seed: int, mode: TrajectoryMode) -> RecordedRun:
         """The run of one retrain, see `workers.trajectory`; looped, whatever K is."""
@@ -247,7 +249,8 @@ class TorchLearner:
             )
         if len(members) == 0:
             return self._nothing()
-        return self._trainer.retrain(members.astype(np.bool_, copy=False), seeds)
+        with without_exits(self._spec.model):
+            return self._trainer.retrain(members.astype(np.bool_, copy=False), seeds)
 
     def walk(self, orders: IntArray, seeds: SeedArray, *, rate: float, columns: IntArray) -> dict[str, Float32Array]:
         """Losses of walks over orders [R, n] from the initialisations of seeds [R], see `workers.walking`.

@@ -84,6 +84,21 @@ def built(factory: ModuleFactory, seed: int, reference: str) -> nn.Module:
         raise LearnerError(_construction_failed(factory, error, reference)) from error
 
 
+@contextmanager
+def without_exits(reference: str) -> Iterator[None]:
+    """Within it, a model that ends the program is an error: it would end the driver, or a worker with all it holds.
+
+    Raises:
+        LearnerError: SystemExit was raised.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        raise LearnerError(
+            f"model: {reference} ends the program (sys.exit({error.code!r})): raise an exception instead"
+        ) from error
+
+
 def _construction_failed(factory: ModuleFactory, error: Exception, reference: str) -> str:
     try:
         known = [name for name in inspect.signature(factory.model_class).parameters if name != "self"]
