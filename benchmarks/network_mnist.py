@@ -3,7 +3,7 @@
 784-64-10 on n = 4,000, subsets of 2,800, batches of 128, 3 epochs; K by the pilot that a job runs. Against two
 sequential PyTorch processes, the matrix products alone, and peers that are installed (extra `peers`), on two cores.
 
-The limit printed below the table is what a step cannot do without: its products, its batch's rows copied from the
+The limits printed above the table are what a step cannot do without: its products, its batch's rows copied from the
 training set once, its parameters read and written once by the optimizer; each is timed alone in the same run.
 """
 
