@@ -10,6 +10,7 @@ from torch import nn
 
 from workers.learner_specs import (
     GradientBoostingSpec,
+    LinearSvmSpec,
     LogisticRegressionSpec,
     OptimizerSpec,
     RidgeSpec,
@@ -68,6 +69,8 @@ def network(model, data, together, **options):
 LEARNERS = {
     "two classes": lambda k: make_learner(LogisticRegressionSpec(), classification_data(N, 20, classes=2), together=k),
     "classes": lambda k: make_learner(LogisticRegressionSpec(c=30.0), classification_data(N, 20), together=k),
+    "vectors, two classes": lambda k: make_learner(LinearSvmSpec(), classification_data(N, 20, classes=2), together=k),
+    "vectors, classes": lambda k: make_learner(LinearSvmSpec(c=30.0), classification_data(N, 20), together=k),
     "ridge": lambda k: make_learner(RidgeSpec(), regression_data(N, 20), together=k),
     "chain": lambda k: network(Chain, classification_data(N, 20), k),
     "adam, clipped": lambda k: network(
