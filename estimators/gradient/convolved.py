@@ -6,7 +6,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from estimators.gradient.forms import Dense, Moments, Outer
+from estimators.gradient.forms import Dense, Moments, Outer, gram
 
 MANY_PLACES = 128
 SMALL_WEIGHT = 2**14
@@ -54,10 +54,10 @@ class Convolved:
         """Sums over instances and places; no groups. Patches list channels last, as images lie in memory."""
         patches = self._windows().movedim(1, -1).reshape(len(self) * self.places, -1)
         kernel, channels = prod(self.shape[2:]), self.shape[1]
-        square = (patches.T @ patches).view(kernel, channels, kernel, channels).permute(1, 0, 3, 2)
-        total = patches.sum(dim=0).view(kernel, channels).T
+        square = gram(patches).view(kernel, channels, kernel, channels).permute(1, 0, 3, 2)
+        total = patches.sum(dim=0, dtype=torch.float64).view(kernel, channels).T
         slopes = self.slopes.movedim(1, -1).reshape(len(patches), -1)
-        moments = Moments(slopes.T @ slopes, square.reshape(kernel * channels, -1), self.places)
+        moments = Moments(gram(slopes), square.reshape(kernel * channels, -1), self.places)
         return moments.with_ones(total.flatten(), len(patches)) if self.bias else moments
 
     def dense(self) -> Tensor:

@@ -13,6 +13,8 @@ from torch import Tensor
 PAIRS_AT_ONCE = 2**24
 HALVES_AT_ONCE = 2**20
 """Numbers of a half-made contraction at once: they stay in the cache until the other half."""
+GRAM_ROWS = 256
+GRAM_FLOATS = 2**21
 
 
 class LayerRows(Protocol):
@@ -92,7 +94,7 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Sums over instances and positions: slopes s s^T [dout, dout], inputs a a^T [din, din]; positions T of each."""
+    """Float64 sums over instances and positions: slopes s s^T [dout, dout], inputs a a^T [din, din]; positions T."""
 
     slopes: Tensor
     inputs: Tensor
@@ -100,17 +102,28 @@ class Moments:
 
     def with_ones(self, total: Tensor, count: int) -> "Moments":
         """As if every input had a 1 appended. total: sum of inputs [din]; count: how many."""
-        side = total[:, None]
+        side = total.double()[:, None]
         below = torch.cat([side.T, side.new_full((1, 1), count)], dim=1)
         return replace(self, inputs=torch.cat([torch.cat([self.inputs, side], dim=1), below]))
-
-    def double(self) -> "Moments":
-        """In float64."""
-        return replace(self, slopes=self.slopes.double(), inputs=self.inputs.double())
 
     def plus(self, other: "Moments") -> "Moments":
         """Those of both."""
         return replace(self, slopes=self.slopes + other.slopes, inputs=self.inputs + other.inputs)
+
+
+def gram(rows: Tensor) -> Tensor:
+    """rows^T rows [d, d] of rows [m, d]: products of few rows in their own type, summed in float64.
+
+    One float32 product over a hundred thousand rows would turn eigenvectors whose eigenvalues nearly coincide.
+    """
+    width = rows.shape[1]
+    whole = len(rows) - len(rows) % GRAM_ROWS
+    step = GRAM_ROWS * max(1, GRAM_FLOATS // width**2)
+    total = (rows[whole:].T @ rows[whole:]).double()
+    for at in range(0, whole, step):
+        parts = rows[at : min(at + step, whole)].view(-1, GRAM_ROWS, width)
+        total += (parts.transpose(1, 2) @ parts).sum(dim=0, dtype=torch.float64)
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +232,8 @@ class Outer:
     def second_moments(self) -> Moments:
         """Sums over instances and positions."""
         inputs, slopes = self.inputs.flatten(0, 1), self.slopes.flatten(0, 1)
-        moments = Moments(slopes.T @ slopes, inputs.T @ inputs, self.inputs.shape[1])
-        return moments.with_ones(inputs.sum(dim=0), len(inputs)) if self.bias else moments
+        moments = Moments(gram(slopes), gram(inputs), self.inputs.shape[1])
+        return moments.with_ones(inputs.sum(dim=0, dtype=torch.float64), len(inputs)) if self.bias else moments
 
     def scaled(self, factors: Tensor) -> "Outer":
         """The slopes times factors."""

@@ -7,9 +7,10 @@ without 1/n; the effective damping of LiSSA is its damping times its scaling.
 import numpy as np
 import pytest
 import torch
-from gradient_case import DAMPING, PARAMETERS, RANK, N, loader, near, ours, pairs, softmax_regression
+from gradient_case import DAMPING, PARAMETERS, RANK, N, loader, near, ours, softmax_regression
 from torch import nn
 from torch.func import functional_call
+from torch.utils.data import TensorDataset
 
 
 @pytest.fixture
@@ -51,29 +52,26 @@ def test_dattri_lissa_has_the_damping_times_the_scaling(case):
 
 
 def test_captum_arnoldi(case):
+    """In float64, with a tolerance below rounding: it leaves its last direction out where the Krylov space ends."""
     arnoldi = pytest.importorskip("captum.influence._core.arnoldi_influence_function").ArnoldiInfluenceFunction
     module, train, test = case
-
-    def load(model, _path):
-        model.load_state_dict(module.state_dict())
-        return 1.0
-
     torch.manual_seed(1)
     explainer = arnoldi(
-        copied(module),
-        pairs(train),
+        copied(module).double(),
+        TensorDataset(train.features.double(), train.labels),
         "0",
-        load,
+        lambda _model, _path: 1.0,
         loss_fn=nn.CrossEntropyLoss(reduction="sum"),
         batch_size=N,
         sample_wise_grads_per_batch=True,
         arnoldi_dim=PARAMETERS,
         projection_dim=PARAMETERS,
+        arnoldi_tol=1e-10,
         hessian_reg=DAMPING * N,
     )
-    expected = explainer.influence((test.features, test.labels)).numpy().T
-    near(ours(case, "exact", damping=DAMPING), expected, 1e-4)
-    near(ours(case, "lanczos", damping=DAMPING, iterations=RANK, rank=RANK), expected, 1e-4)
+    expected = explainer.influence((test.features.double(), test.labels)).numpy().T
+    near(ours(case, "exact", damping=DAMPING), expected, 1e-7)
+    near(ours(case, "lanczos", damping=DAMPING, iterations=PARAMETERS, rank=RANK), expected, 1e-7)
 
 
 def pydvl_values(case, name, **options):
@@ -98,10 +96,10 @@ def pydvl_values(case, name, **options):
 @pytest.mark.filterwarnings("ignore")
 def test_pydvl(case, name, options):
     expected = pydvl_values(case, name, regularization=DAMPING, **options)
-    near(ours(case, "exact", damping=DAMPING) * N, expected)
+    near(ours(case, "exact", damping=DAMPING) * N, expected, 1e-4 if name.startswith("Nystroem") else 1e-5)
     curvature = {"CgInfluence": "conjugate_gradient", "ArnoldiInfluence": "lanczos"}.get(name)
     if curvature is not None:
-        found = ours(case, curvature, damping=DAMPING, rank=RANK, iterations=RANK, tolerance=1e-10)
+        found = ours(case, curvature, damping=DAMPING, rank=RANK, iterations=PARAMETERS, tolerance=1e-10)
         near(found * N, expected)
 
 

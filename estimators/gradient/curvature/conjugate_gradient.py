@@ -10,6 +10,8 @@ from estimators.errors import EstimatorError
 from estimators.gradient.curvature.protocol import Curvature
 from estimators.gradient.layout import Layout
 
+DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
+"""Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
 LinearMap = Callable[[Tensor], Tensor]
 """A symmetric matrix times vectors [k, p]."""
 
@@ -70,41 +72,59 @@ def conjugate_gradient(
     max_iterations: int,
     preconditioner: LinearMap | None = None,
 ) -> Solution:
-    """Solutions of matrix x = b for b [k, p], each column with its own steps and frozen once it has converged.
+    """Solutions of matrix x = b for all b [k, p] in one Krylov space, which k right-hand sides reach in fewer steps.
+
+    Block conjugate gradients (O'Leary, Linear Algebra and its Applications 1980) with directions made orthonormal, so
+    that right-hand sides that depend on each other do no harm; one that has converged adds no more directions.
 
     Raises:
         EstimatorError: the matrix shows a direction of negative curvature.
     """
     inverse = preconditioner or (lambda v: v)
-    solutions, residuals = torch.zeros_like(right), right.clone()
     scales = right.double().norm(dim=1)
-    better = inverse(residuals)
-    directions = better.clone()
-    energy = _dots(residuals, better)
-    alive = scales > 0
+    solutions, residuals = torch.zeros_like(right), right.clone()
+    directions = _orthonormal(inverse(right[scales > 0]))
     iterations = 0
-    while bool(alive.any()) and iterations < max_iterations:
-        active = alive.nonzero()[:, 0]
-        moved = matrix(directions[active])
+    while len(directions) and iterations < max_iterations:
+        moved = matrix(directions)
         iterations += 1
-        curvature = _dots(directions[active], moved)
-        if bool((curvature <= 0).any()):
-            raise EstimatorError(
-                "conjugate gradients met a direction of negative curvature: raise the damping above "
-                f"{float(-(curvature / _dots(directions[active], directions[active])).min()):.3g}, or take gauss_newton"
-            )
-        steps = (energy[active] / curvature).to(right.dtype)[:, None]
-        solutions[active] += steps * directions[active]
-        residuals[active] -= steps * moved
-        better = inverse(residuals[active])
-        fresh = _dots(residuals[active], better)
-        ratio = (fresh / energy[active]).to(right.dtype)[:, None]
-        directions[active] = better + ratio * directions[active]
-        energy[active] = fresh
-        alive[active] = residuals[active].double().norm(dim=1) > tolerance * scales[active]
+        energies = _factored(_dots(directions, moved))
+        steps = torch.cholesky_solve(_dots(directions, residuals), energies).T.to(right.dtype)
+        solutions += steps @ directions
+        residuals -= steps @ moved
+        alive = residuals.double().norm(dim=1) > tolerance * scales
+        better = inverse(residuals[alive]) if bool(alive.any()) else residuals[:0]
+        back = torch.cholesky_solve(_dots(moved, better), energies).T.to(right.dtype)
+        directions = _orthonormal(better - back @ directions)
     left = (right - matrix(solutions)).double().norm(dim=1) if iterations else torch.zeros_like(scales)
     return Solution(solutions, left / scales.clamp(min=torch.finfo(torch.float64).tiny), iterations)
 
 
+def _factored(energies: Tensor) -> Tensor:
+    """Cholesky factor of the energies of orthonormal directions, [m, m]."""
+    lowest = float(torch.linalg.eigvalsh(energies)[0])
+    if lowest <= 0:
+        raise EstimatorError(
+            "conjugate gradients met a direction of negative curvature: raise the damping above "
+            f"{-lowest:.3g}, or take gauss_newton"
+        )
+    factor: Tensor = torch.linalg.cholesky(energies)
+    return factor
+
+
+def _orthonormal(vectors: Tensor) -> Tensor:
+    """Orthonormal rows that span those of vectors [k, p], each taken at length 1; fewer where they depend."""
+    lengths = vectors.double().norm(dim=1, keepdim=True)
+    units = vectors[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0].to(vectors.dtype)
+    for _ in range(2):  # twice is enough
+        if not len(units):
+            break
+        values, turns = torch.linalg.eigh(_dots(units, units))
+        kept = values > DEPENDENT[vectors.dtype] * values[-1]
+        units = (turns[:, kept] / values[kept].sqrt()).T.to(vectors.dtype) @ units
+    return units
+
+
 def _dots(one: Tensor, other: Tensor) -> Tensor:
-    return (one.double() * other).sum(dim=1)
+    """Inner products [k, m] float64 of rows."""
+    return one.double() @ other.double().T

@@ -142,7 +142,7 @@ def _covariances(source: GradientSource, blocks: _Blocks, n: int) -> list[_Covar
     for rows in blocks():
         for k, layer in enumerate(rows.layers):
             if isinstance(layer, Outer) or (isinstance(layer, Convolved) and layer.groups == 1):
-                found, before = layer.second_moments().double(), sums[k]
+                found, before = layer.second_moments(), sums[k]
                 sums[k] = found if before is None else before.plus(found)
     return [None if s is None else (s.slopes / (n * s.positions), s.inputs / n) for s in sums]
 
