@@ -6,6 +6,7 @@ from gradient_models import case
 from oracles import gradients as oracle
 
 from estimators.errors import EstimatorError
+from estimators.gradient.curvature.conjugate_gradient import conjugate_gradient
 from estimators.gradient.curvature.dense import dense_matrix
 from estimators.gradient.curvature.products import CurvatureProducts
 from estimators.gradient.curvature.protocol import vectors_as_rows
@@ -186,3 +187,34 @@ def test_vectors_rotate_like_gradients():
     rows = source.rows(train)
     dense = vectors_as_rows(source.layout, rows.dense())
     torch.testing.assert_close(curvature.rotate(rows).dense(), curvature.rotate(dense).dense(), **EXACT)
+
+
+def spread_matrix(size: int = 120) -> torch.Tensor:
+    """Eigenvalues from 1 to 1,000, a few of them far out."""
+    generator = torch.Generator().manual_seed(0)
+    turns = torch.linalg.qr(torch.randn(size, size, generator=generator, dtype=torch.float64)).Q
+    values = torch.cat([torch.linspace(1, 2, size - 12), torch.linspace(20, 1000, 12)]).double()
+    return (turns * values) @ turns.T
+
+
+def test_right_hand_sides_share_one_krylov_space():
+    matrix = spread_matrix()
+    right = torch.randn(12, 120, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    together = conjugate_gradient(lambda v: v @ matrix, right, tolerance=1e-10, max_iterations=200)
+    alone = [
+        conjugate_gradient(lambda v: v @ matrix, each[None], tolerance=1e-10, max_iterations=200) for each in right
+    ]
+    assert together.iterations < 0.6 * min(each.iterations for each in alone)
+    assert float(together.residuals.max()) <= 1.1e-10
+    torch.testing.assert_close(together.solutions, torch.linalg.solve(matrix, right.T).T, **EXACT)
+    torch.testing.assert_close(torch.cat([each.solutions for each in alone]), together.solutions, **EXACT)
+
+
+def test_dependent_and_empty_right_hand_sides_do_no_harm():
+    matrix = spread_matrix()
+    right = torch.randn(4, 120, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    right = torch.cat([right, right[:2] + right[2:], 1e-9 * right[:1], torch.zeros(2, 120, dtype=torch.float64)])
+    found = conjugate_gradient(lambda v: v @ matrix, right, tolerance=1e-10, max_iterations=200)
+    exact = torch.linalg.solve(matrix, right.T).T
+    assert bool(((found.solutions - exact).norm(dim=1) <= 1e-9 * exact.norm(dim=1)).all())
+    assert float(found.residuals.max()) <= 1.1e-10
