@@ -115,7 +115,7 @@ def _factored(energies: Tensor) -> Tensor:
 def _orthonormal(vectors: Tensor) -> Tensor:
     """Orthonormal rows that span those of vectors [k, p], each taken at length 1; fewer where they depend."""
     lengths = vectors.double().norm(dim=1, keepdim=True)
-    units = vectors[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0].to(vectors.dtype)
+    units: Tensor = vectors[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0].to(vectors.dtype)
     for _ in range(2):  # twice is enough
         if not len(units):
             break
@@ -127,4 +127,5 @@ def _orthonormal(vectors: Tensor) -> Tensor:
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:
     """Inner products [k, m] float64 of rows."""
-    return one.double() @ other.double().T
+    found: Tensor = one.double() @ other.double().T
+    return found
