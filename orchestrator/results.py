@@ -10,8 +10,7 @@ from estimators.influence import Influence, InstanceValues
 from orchestrator.campaign import Campaign
 from orchestrator.data.axes import axes_of
 from orchestrator.data.datasets import LoadedData
-from orchestrator.errors import JobError, StoreRefused
-from orchestrator.fingerprint import explain_difference
+from orchestrator.errors import JobError
 from orchestrator.gradients.reading import gradient_spec, stored_gradient, stored_values
 from orchestrator.gradients.values import GradientValues
 from orchestrator.influences.work import InfluencePool
@@ -24,12 +23,12 @@ from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.read_cache import cached_rows
 from orchestrator.tracking.client import prepare_environment
+from orchestrator.tracking.patience import NO_PATIENCE, Patience
 from orchestrator.tracking.runs import CampaignRun, JobRun
 from orchestrator.tracking.tracker import Tracker
 from orchestrator.versions import DRAWS_TAG as DRAWS_TAG  # noqa: PLC0414 - others take it from here
 from orchestrator.versions import continued, moved_rows, refuse_other_data
 from orchestrator.wanted_losses import plan_of
-from workers.chunk_types import Fingerprints
 from workers.errors import ChunkError
 
 POOLED = "pooled"
@@ -221,10 +220,10 @@ def _readable_plans(runs: Iterable[CampaignRun]) -> dict[str, PlanFacts]:
     return found
 
 
-def open_tracker(job: Job) -> Tracker:
+def open_tracker(job: Job, patience: Patience = NO_PATIENCE) -> Tracker:
     """The job's store, to read; raises JobError where there is none."""
     prepare_environment()
-    tracker = Tracker.open(job.store, job.folder, job.name, create=False)
+    tracker = Tracker.open(job.store, job.folder, job.name, create=False, patience=patience)
     if tracker is None:
         raise no_results(job)
     return tracker
@@ -233,12 +232,6 @@ def open_tracker(job: Job) -> Tracker:
 def no_results(job: Job) -> JobError:
     """The error of a job that was never started."""
     return JobError(f"job {job.name!r} has no results yet", mend=f"start it: apportion run {job.origin.path or 'JOB'}")
-
-
-def refuse_other(stored: Fingerprints, now: Fingerprints) -> None:
-    """Raise StoreRefused, naming the part that differs, where a store is of other data, learner or code."""
-    if stored != now:
-        raise StoreRefused(explain_difference(stored, now))
 
 
 def read_campaign(loaded: LoadedData, store: LossStore, run: CampaignRun) -> Campaign:

@@ -24,6 +24,7 @@ from orchestrator.progress import ProgressLine, Screen
 from orchestrator.results import JobResult, no_results, open_tracker, read_campaign
 from orchestrator.signals import StopRequest
 from orchestrator.store.loss_store import LossStore
+from orchestrator.tracking.patience import Patience
 from orchestrator.tracking.runs import CampaignRun
 from orchestrator.versions import moved_rows, refuse_other_data
 from workers.chunk_store import ChunkStore
@@ -62,7 +63,8 @@ def extend(
     Raises JobError, StoreRefused where models were not kept, Interrupted, and what `run` raises.
     """
     screen = Screen() if screen is None else screen
-    tracker, prepared = open_tracker(job), prepare(job, screen.say)
+    stopping = StopRequest() if stopping is None else stopping
+    tracker, prepared = open_tracker(job, Patience(screen.say, stopping)), prepare(job, screen.say)
     with tracker.lease():
         parent = tracker.find_job_run()
         if parent is None or parent.fingerprints is None:
@@ -82,7 +84,8 @@ def extend(
         stores = {run.campaign_id: run.chunk_store() for run in runs}
         tasks = side_tasks([each.plan for each in campaigns], store, side, stores)
         if tasks:
-            _carry_out(extension, tasks, runs, stores, side, screen, stopping or StopRequest())
+            with tracker.patience.at_once():  # the loop waits by itself
+                _carry_out(extension, tasks, runs, stores, side, screen, stopping)
         else:
             screen.say(f"{extension.test_set.name}: everything is in the store already")
         keep_test_set(tracker, parent.run_id, extension.test_set)
