@@ -130,6 +130,7 @@ def test_a_few_rows_are_not_filled_up_to_k_unless_their_bits_depend_on_it(monkey
     rows = [(rows.tolist(), own) for rows, own in network(Chain, classification_data(N, 20), 4)._trainer.groups(5)]
     assert rows == [([0, 1, 2, 3], 4), ([4, 4], 1)]
     monkeypatch.setattr(torch_learner, "bits_depend_on", lambda trainer: "K")
+    assert sizes(learner.with_together(150), 1) == [150], "a larger K is tried anew"
     learner = network(Chain, classification_data(N, 20), 140)
     assert sizes(learner, 1) == [140]
     assert "K = 140" in learner.numeric_class

@@ -90,8 +90,8 @@ class TorchLearner:
         self._setting = self._make_setting()
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
-        self._bits_depend = bits_depend_on(self._trainer) if isinstance(self._trainer, TogetherTrainer) else ""
-        self._allow_smaller_groups()
+        self._bits_depend = ""
+        self._try_bits()
 
     def _make_setting(self) -> TrainingSetting:
         return TrainingSetting(
@@ -206,14 +206,22 @@ class TorchLearner:
         return other
 
     def _train_together(self, together: int) -> None:
+        before = self._together
         self._spec = dataclasses.replace(self._spec, together=together)
         self._together, self._reason = self._choose_together()
         self._trainer = self._make_trainer(self._together)
-        self._allow_smaller_groups()
+        self._try_bits(before)
 
-    def _allow_smaller_groups(self) -> None:
-        """A group of few retrains need not be filled up to K where a row's bits were seen not to depend on it."""
-        if isinstance(self._trainer, TogetherTrainer) and not self._bits_depend:
+    def _try_bits(self, tried: int = 1) -> None:
+        """What a row's bits depend on; where not on K, a group of few need not be filled up to it.
+
+        tried: up to this K it was tried already.
+        """
+        if not isinstance(self._trainer, TogetherTrainer):
+            return
+        if self._together > tried:
+            self._bits_depend = bits_depend_on(self._trainer)
+        if not self._bits_depend:
             self._trainer = dataclasses.replace(self._trainer, smaller=smaller_groups(self._together))
 
     def trained(self, members: BoolArray, seeds: SeedArray) -> Models:
