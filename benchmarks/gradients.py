@@ -34,7 +34,7 @@ from scipy.stats import spearmanr
 
 DAMPING = 1e-3
 STEPS, PAIRS, ARPACK = 50, 20, 1e-2
-CG_TESTS, CG_DAMPING, CG_TOLERANCE, CG_STEPS = 20, 0.5, 1e-3, 12
+CG_TESTS, CG_DAMPING, CG_TOLERANCE, CG_STEPS = 20, 0.5, 5e-5, 12
 DIMENSIONS, MORE_DIMENSIONS = 512, 2048
 Call = Callable[[], Answer]
 Row = tuple[object, ...]

@@ -161,9 +161,10 @@ def dattri_arnoldi(case: Any, steps: int, rank: int) -> Answer:
 
 
 def _dattri_values(case: Any, attributor: Any, tests: int) -> np.ndarray:
+    """All training instances in one batch: it solves again for each of them."""
     train, test = _pairs(case.train), _pairs(case.test[:tests])
     attributor.cache(DataLoader(train, batch_size=len(train), shuffle=False))
-    loaders = DataLoader(train, batch_size=BATCH, shuffle=False), DataLoader(test, batch_size=tests, shuffle=False)
+    loaders = DataLoader(train, batch_size=len(train)), DataLoader(test, batch_size=tests)
     return attributor.attribute(*loaders).detach().numpy()
 
 
