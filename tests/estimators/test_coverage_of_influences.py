@@ -74,7 +74,6 @@ ROWS = [
     Row("beta_shapley", ("sizes",), {"serves": (("beta_shapley(alpha=4, beta=1)", 1.0),)}, draws=450),
     Row("weighted_banzhaf(probability=0.7)", ("bernoulli",), {"probability": 0.7}),
     Row("shapley_permutations", ("permutation",)),
-    Row("shapley_permutations", ("permutation",), game="majority"),
     Row("shapley_permutations", ("permutation",), {"order": "antithetic"}),
     Row("shapley_permutations", ("permutation",), {"order": "cyclic"}, draws=360),
     Row("shapley_permutations", ("permutation",), {"order": "rotated"}, draws=360),
