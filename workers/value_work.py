@@ -7,12 +7,12 @@ from estimators.aggregators.blocks import Again, aggregate
 from estimators.aggregators.protocol import Aggregator
 from estimators.aggregators.welch import ROWS_PER_BLOCK
 from estimators.arrays import AnyArray, ByteArray, FloatArray, IntArray
+from estimators.column_blocks import ColumnBlock, tail_of
 from estimators.designs.protocol import Design
 from estimators.influence import Influence
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 from estimators.subsets import pack, unpack
-from estimators.test_blocks import TestBlock, tail_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ValueRequest:
     design: Design
     ends: EndRows
 
-    def aggregator(self, block: TestBlock) -> Aggregator[object, Influence]:
+    def aggregator(self, block: ColumnBlock) -> Aggregator[object, Influence]:
         """The aggregator of a block of test instances."""
         method = value_method(self.value)
         ends = block.of_ends(self.ends)
@@ -50,7 +50,7 @@ class SharedRows:
         n = retrains.members.shape[1]
         return cls(pack(retrains.members), n, tail_of(retrains.losses), retrains.draws, retrains.units)
 
-    def retrains(self, tests: AnyArray, block: TestBlock) -> Iterator[Retrains]:
+    def retrains(self, tests: AnyArray, block: ColumnBlock) -> Iterator[Retrains]:
         """The rows as a block sees them; tests: losses [K, width] of its own."""
         for start in range(0, len(self.members), ROWS_PER_BLOCK):
             rows = slice(start, start + ROWS_PER_BLOCK)
@@ -62,7 +62,7 @@ class SharedRows:
             )
 
 
-def block_influence(request: ValueRequest, block: TestBlock, *stretches: SharedRows | AnyArray) -> Influence:
+def block_influence(request: ValueRequest, block: ColumnBlock, *stretches: SharedRows | AnyArray) -> Influence:
     """The influence on a block's tests, without the sums behind it.
 
     stretches: of each stretch of rows in plan order what all blocks need, then the losses [K, width] of this one.

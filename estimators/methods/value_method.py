@@ -20,7 +20,7 @@ Options = Mapping[str, float]
 class Asked:
     """What a value is asked on. value: the name that results carry; options: the value's numbers, all of them.
 
-    guides: columns by which a guided value decides for all (`estimators.test_blocks`); none: it picks its own.
+    guides: columns by which a guided value decides for all (`estimators.column_blocks`); none: it picks its own.
     """
 
     value: str

@@ -12,9 +12,9 @@ from typing import Any
 import ray
 
 from estimators.aggregators.blocks import blocks_of_rows
+from estimators.column_blocks import ColumnBlock, joined_influence
 from estimators.errors import EstimatorError
 from estimators.influence import Influence
-from estimators.test_blocks import TestBlock, joined_influence
 from orchestrator.errors import ResourceMissing
 from orchestrator.influences.work import InfluenceWork
 from workers.value_work import SharedRows, block_influence
@@ -40,7 +40,7 @@ class RayTasks:
         return joined_influence(blocks, found)
 
     def _computed(
-        self, blocks: list[TestBlock], sent: Callable[[int], list[Any]], most: int
+        self, blocks: list[ColumnBlock], sent: Callable[[int], list[Any]], most: int
     ) -> Iterator[tuple[int, Influence]]:
         """Places of blocks with their influence, as they come back; at most `most` under way."""
         waiting, tries = deque(range(len(blocks))), [0] * len(blocks)
@@ -59,7 +59,7 @@ class RayTasks:
                 waiting.append(place)
 
 
-def _refuse(error: ray.exceptions.RayError, block: TestBlock, tries: int) -> None:
+def _refuse(error: ray.exceptions.RayError, block: ColumnBlock, tries: int) -> None:
     """Raise what the estimator has raised, or ResourceMissing where a block has failed too often."""
     cause = getattr(error, "cause", None)
     if isinstance(cause, EstimatorError):
@@ -73,7 +73,7 @@ def _refuse(error: ray.exceptions.RayError, block: TestBlock, tries: int) -> Non
         ) from error
 
 
-def _put(work: InfluenceWork, blocks: list[TestBlock]) -> list[list[Any]]:
+def _put(work: InfluenceWork, blocks: list[ColumnBlock]) -> list[list[Any]]:
     """For each block references to what it needs of each stretch of rows, in plan order."""
     needed: list[list[Any]] = [[] for _ in blocks]
     for rows in blocks_of_rows(work.rows, ROWS_A_STRETCH):

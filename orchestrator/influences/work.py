@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from estimators.aggregators.blocks import Again, aggregate
+from estimators.column_blocks import ColumnBlock, blocks_of_tests, joined_influence
 from estimators.designs.protocol import Design
 from estimators.influence import Influence, InstanceValues
 from estimators.methods.value_method import ValueMethod
 from estimators.registry import value_method
-from estimators.test_blocks import TestBlock, blocks_of_tests, joined_influence
 from orchestrator.loss_view import LossView
 from workers.value_work import ValueRequest
 
@@ -35,7 +35,7 @@ class InfluenceWork:
         n, steps = self.request.design.n, value_method(self.request.value).steps
         return 2.0 * n * self.n_test * (2.0 * self.draws + steps * n)
 
-    def blocks(self, *, parts: int = 1) -> list[TestBlock]:
+    def blocks(self, *, parts: int = 1) -> list[ColumnBlock]:
         """All test instances in at least `parts` blocks, where they are that many."""
         wanted = min(RESULT_BYTES // (24 * self.request.design.n), -(-self.n_test // parts) + 127)
         return blocks_of_tests(self.n_test, width=wanted, guided=value_method(self.request.value).guided)
@@ -77,6 +77,6 @@ def worked_out(
     return (pool or InThisProcess()).influence(InfluenceWork(request, rows, draws))
 
 
-def _found(work: InfluenceWork, block: TestBlock) -> Influence:
+def _found(work: InfluenceWork, block: ColumnBlock) -> Influence:
     rows = Again(lambda: (block.of_rows(each) for each in work.rows))
     return aggregate(work.request.aggregator(block), rows)

@@ -23,15 +23,13 @@ from estimators.retrains import EndRows, Retrains
 
 
 @dataclass(frozen=True, slots=True)
-class TestBlock:
+class ColumnBlock:
     """Test instances start..stop-1 of n_test; guided: whether the value asked for decides by guides."""
 
     start: int
     stop: int
     n_test: int
     guided: bool
-
-    __test__ = False  # no class of tests
 
     @property
     def width(self) -> int:
@@ -75,13 +73,13 @@ def tail_of(losses: AnyArray) -> FloatArray:
     return np.concatenate([losses[:, guides], mean], axis=1)
 
 
-def blocks_of_tests(n_test: int, *, width: int, guided: bool) -> list[TestBlock]:
+def blocks_of_tests(n_test: int, *, width: int, guided: bool) -> list[ColumnBlock]:
     """All test instances in blocks of `width`, made a multiple of 128."""
     width = max(1, width // COLUMNS_PER_BLOCK) * COLUMNS_PER_BLOCK
-    return [TestBlock(start, min(start + width, n_test), n_test, guided) for start in range(0, n_test, width)]
+    return [ColumnBlock(start, min(start + width, n_test), n_test, guided) for start in range(0, n_test, width)]
 
 
-def joined_influence(blocks: Sequence[TestBlock], found: Iterable[tuple[int, Influence]]) -> Influence:
+def joined_influence(blocks: Sequence[ColumnBlock], found: Iterable[tuple[int, Influence]]) -> Influence:
     """The influence on all test instances from that of each block, given with the block's place in whatever order."""
     parts: dict[int, Influence] = {}
     whole: _Arrays | None = None
@@ -131,7 +129,7 @@ class _Arrays:
         """The first `width` columns of an influence: what it has beside the tests is not shown."""
         return cls(found.values[:, :width], found.standard_errors[:, :width], found.degrees_of_freedom[:, :width])
 
-    def taken(self, block: TestBlock, found: Influence) -> Influence:
+    def taken(self, block: ColumnBlock, found: Influence) -> Influence:
         """Fill in a block's columns; of its own arrays the tail is left."""
         part, names = slice(block.start, block.stop), [each.name for each in fields(self)]
         for name in names:
@@ -143,7 +141,7 @@ class _Arrays:
 class BlockStatistics:
     """The sums behind the influence of each block."""
 
-    blocks: tuple[TestBlock, ...]
+    blocks: tuple[ColumnBlock, ...]
     parts: tuple[Statistics, ...]
 
     def merged(self, other: Statistics) -> Influence:
