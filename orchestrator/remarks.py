@@ -3,7 +3,8 @@
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 MOST_OF_A_KIND = 3
 MOST_KINDS = 50
@@ -40,3 +41,17 @@ class Remarks(logging.Handler):
             if count > MOST_OF_A_KIND:
                 self._say(f"{count - MOST_OF_A_KIND:,} more like it: {kind}")
         self._seen.clear()
+
+
+@contextmanager
+def remarks_by(say: Callable[[str], None]) -> Iterator[None]:
+    """Inside, the driver's warnings are said by `say`, and by nothing else; at the end, how many were not."""
+    log, handler = logging.getLogger("orchestrator"), Remarks(say)
+    before, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        handler.finish()
+        log.removeHandler(handler)
+        log.propagate = before

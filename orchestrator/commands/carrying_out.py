@@ -1,9 +1,6 @@
 """What `run` and `resume` share: signals, progress, closing words."""
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,23 +12,10 @@ from orchestrator.jobs.job_file import load_job
 from orchestrator.launching.parcel import settled
 from orchestrator.phases import Phases, process_began
 from orchestrator.progress import Screen
-from orchestrator.remarks import Remarks
+from orchestrator.remarks import remarks_by
 from orchestrator.results import open_tracker
 from orchestrator.signals import StopRequest, stop_on_signals
 from orchestrator.tracking.patience import Patience
-
-
-@contextmanager
-def _warnings_on(screen: Screen) -> Iterator[None]:
-    log, handler = logging.getLogger("orchestrator"), Remarks(screen.say)
-    before, log.propagate = log.propagate, False
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        handler.finish()
-        log.removeHandler(handler)
-        log.propagate = before
 
 
 def carry_job_out(path: Path, *, start: Literal["fresh or stopped", "stopped"], cluster: str | None = None) -> None:
@@ -46,7 +30,7 @@ def _carry_out(path: Path, start: Literal["fresh or stopped", "stopped"], cluste
     if cluster is not None:
         job = job.model_copy(update={"cluster": job.cluster.model_copy(update={"address": cluster})})
     screen = Screen()
-    with _warnings_on(screen), stop_on_signals(StopRequest()) as request:
+    with remarks_by(screen.say), stop_on_signals(StopRequest()) as request:
         result = run(job, screen=screen, stopping=request, start=start, phases=phases)
     for sentence in result.headline:
         click.echo(sentence)

@@ -1,6 +1,5 @@
 """`apportion extend`: new test instances or other losses from kept models."""
 
-import logging
 from pathlib import Path
 
 import click
@@ -8,7 +7,7 @@ import click
 from orchestrator.extension.extend import extend
 from orchestrator.jobs.job_file import load_job
 from orchestrator.progress import Screen
-from orchestrator.remarks import Remarks
+from orchestrator.remarks import remarks_by
 from orchestrator.signals import StopRequest, stop_on_signals
 
 
@@ -23,14 +22,9 @@ def command(*, job: Path, test: Path | None, losses: str | None, name: str | Non
     Example: apportion extend job.yaml --test new.npz
     """
     screen, loaded = Screen(), load_job(job)
-    log = logging.getLogger("orchestrator")
-    log.propagate = False
-    remarks = Remarks(screen.say)
-    log.addHandler(remarks)
     names = tuple(part.strip() for part in (losses or "").split(",") if part.strip())
-    with stop_on_signals(StopRequest()) as request:
+    with remarks_by(screen.say), stop_on_signals(StopRequest()) as request:
         result = extend(loaded, test=test, losses=names, name=name, screen=screen, stopping=request)
-    remarks.finish()
     campaign = result.campaigns[0]
     said = result.test_set
     click.echo(f"{said}: {campaign.store.n_test:,} test instances, losses {', '.join(campaign.losses)}")

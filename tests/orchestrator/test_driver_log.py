@@ -1,5 +1,6 @@
 """The driver's log beside its journal, and how few of its warnings the terminal shows."""
 
+import contextlib
 import json
 import logging
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from orchestrator import driver_log as module
 from orchestrator.cli import run_command
 from orchestrator.driver_log import DRIVER_LOG, driver_log, read_driver_log
-from orchestrator.remarks import MOST_OF_A_KIND, Remarks
+from orchestrator.errors import JobError
+from orchestrator.remarks import MOST_OF_A_KIND, Remarks, remarks_by
 
 LOG = logging.getLogger("orchestrator.driver.dispatch")
 JOB = """\
@@ -71,6 +73,28 @@ def test_of_a_thousand_warnings_of_a_kind_three_are_said_and_the_rest_counted():
     remarks.finish()
     assert len(said) == MOST_OF_A_KIND + 2
     assert said[-1].startswith("997 more like it")
+
+
+def test_warnings_are_remarks_until_the_command_ends_whatever_ends_it():
+    said: list[str] = []
+    logger = logging.getLogger("orchestrator")
+    before = (list(logger.handlers), logger.propagate)
+    with contextlib.suppress(KeyboardInterrupt), remarks_by(said.append):
+        LOG.warning("a worker is slow")
+        raise KeyboardInterrupt
+    assert said == ["a worker is slow"]
+    assert (logger.handlers, logger.propagate) == before
+
+
+def test_extend_leaves_no_remarks_behind(tmp_path, monkeypatch):
+    def refused(*_words, **_options):
+        raise JobError("no kept models", mend="keep: true")
+
+    handlers = list(logging.getLogger("orchestrator").handlers)
+    monkeypatch.setattr("orchestrator.commands.extend.load_job", lambda path: path)
+    monkeypatch.setattr("orchestrator.commands.extend.extend", refused)
+    assert run_command(["extend", str(tmp_path / "job.yaml")]) == 2
+    assert logging.getLogger("orchestrator").handlers == handlers
 
 
 @pytest.mark.usefixtures("tracking_database")
