@@ -24,7 +24,7 @@ from benchmarks.harness.table import machine, print_table
 from orchestrator.jobs.job_file import load_job
 from orchestrator.results import open_result, stored_job
 from workers.chunk_file import chunk_name, encode
-from workers.chunk_types import ChunkRows
+from workers.task_rows import rows_of
 
 N, N_TEST, ROWS_A_FILE, LOSS = 200, 20, 20_000, "cross_entropy"
 JOB = """
@@ -87,14 +87,10 @@ def fill(folder: Path, retrains: int) -> None:
     plan = type(campaign.plan)(facts, campaign.plan.design, stored.loaded.train_identities, retrains)
     known = set(campaign.row_ids())
     for task in plan.tasks(set(plan.row_ids()) - known):
-        rows = ChunkRows(
-            keys=task.keys,
-            members=task.members,
-            sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
-            seeds=task.seeds,
-            replicates=task.replicates,
+        rows = rows_of(
+            task,
             seconds=np.ones(task.rows, dtype=np.float32),
-            attempts=np.ones(task.rows, dtype=np.int64),
+            attempts=1,
             losses={LOSS: rng.random((task.rows, N_TEST), dtype=np.float32)},
         )
         content = encode(replace(header, chunk=task.chunk + 1_000), rows)

@@ -28,8 +28,9 @@ from orchestrator.store.compaction import rows_that_count, write_manifest
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.read_cache import cached_rows
 from workers.chunk_file import chunk_name, encode
-from workers.chunk_types import ChunkHeader, ChunkRows
+from workers.chunk_types import ChunkHeader
 from workers.stores.folder import FolderStore
+from workers.task_rows import rows_of
 
 N, N_TEST, ROWS_A_FILE = 200, 20, 20_000
 SIZES = (10_000, 100_000, 1_000_000)
@@ -51,14 +52,10 @@ def written(folder: Path, draws: int) -> None:
     """The store of a finished campaign."""
     chunks, plan, rng = FolderStore(folder / "chunks"), plan_of(draws), np.random.default_rng(2)
     for task in plan.tasks(set(plan.row_ids())):
-        rows = ChunkRows(
-            keys=task.keys,
-            members=task.members,
-            sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
-            seeds=task.seeds,
-            replicates=task.replicates,
+        rows = rows_of(
+            task,
             seconds=np.ones(task.rows, dtype=np.float32),
-            attempts=np.ones(task.rows, dtype=np.int64),
+            attempts=1,
             losses={LOSS: rng.random((task.rows, N_TEST), dtype=np.float32)},
         )
         header = ChunkHeader("bench", task.chunk, PRINTS, N, N_TEST, (LOSS,), (), "numpy", 1, "w")

@@ -3,10 +3,11 @@
 import numpy as np
 
 from workers.chunk_file import chunk_name, encode
-from workers.chunk_types import ChunkHeader, ChunkRows
+from workers.chunk_types import ChunkHeader
 from workers.chunk_work import ChunkFacts
 from workers.outcomes import ChunkTask, Failure, SideTask, WalkTask
 from workers.side_losses import side_header
+from workers.task_rows import rows_of
 from workers.walk_file import WalkRows, encode_walks
 from workers.walk_training import walk_header
 from workers.walking import watched_columns
@@ -24,14 +25,10 @@ def failure_chunk(task: ChunkTask, failure: Failure, attempts: int, facts: Chunk
         return chunk_name(task.chunk, task.keys, task.replicates, content, kind="walks"), content
     if isinstance(task, SideTask):
         header = side_header(header)
-    rows = ChunkRows(
-        keys=task.keys,
-        members=task.members,
-        sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
-        seeds=task.seeds,
-        replicates=task.replicates,
+    rows = rows_of(
+        task,
         seconds=np.full(task.rows, failure.seconds / max(task.rows, 1), dtype=np.float32),
-        attempts=np.full(task.rows, attempts, dtype=np.int64),
+        attempts=attempts,
         losses={name: np.full((task.rows, facts.n_test), np.nan, dtype=np.float32) for name in facts.losses},
         train_losses={name: np.full((task.rows, facts.n), np.nan, dtype=np.float32) for name in facts.train_losses},
         failures=(reason,) * task.rows,

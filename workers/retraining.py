@@ -6,7 +6,7 @@ from estimators.arrays import BoolArray, IntArray
 from estimators.designs.stopping import mean_losses as row_means
 from estimators.subsets import unpack
 from workers.chunk_file import encode
-from workers.chunk_types import ChunkHeader, ChunkRows
+from workers.chunk_types import ChunkHeader
 from workers.chunk_work import Made, NonFiniteError, Work, WrongShapeError, mean_losses
 from workers.keeping import Models, joined_models, keeper_of
 from workers.learner import Losses
@@ -14,6 +14,7 @@ from workers.loss_checks import non_finite_rows, shape_trouble
 from workers.model_file import encode_models, models_name
 from workers.outcomes import ChunkTask, PrefixTask
 from workers.prefixes import PrefixGroups
+from workers.task_rows import rows_of
 
 
 def retrain_chunk(work: Work) -> Made:
@@ -51,14 +52,10 @@ def _made(work: Work, done: list[int], parts: list[Losses], models: list[Models]
     wrong = non_finite_rows(test, train, task.keys)
     if wrong:
         raise NonFiniteError(next(iter(wrong.values())), tuple(done[place] for place in wrong))
-    rows = ChunkRows(
-        keys=task.keys,
-        members=task.members,
-        sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
-        seeds=task.seeds,
-        replicates=task.replicates,
+    rows = rows_of(
+        task,
         seconds=work.seconds[done],
-        attempts=np.full(task.rows, task.attempt, dtype=np.int64),
+        attempts=task.attempt,
         losses=test,
         train_losses=train,
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 from estimators.arrays import Float32Array
 from workers.chunk_file import encode
-from workers.chunk_types import ChunkHeader, ChunkRows
+from workers.chunk_types import ChunkHeader
 from workers.chunk_work import Made, NonFiniteError, Work, WrongShapeError, mean_losses
 from workers.errors import ChunkError
 from workers.keeping import keeper_of
@@ -15,6 +15,7 @@ from workers.learner import Losses
 from workers.loss_checks import non_finite_rows, shape_trouble
 from workers.model_file import KeptModels, decode_models
 from workers.outcomes import SideTask
+from workers.task_rows import rows_of
 
 
 def side_chunk(work: Work, task: SideTask, read: Callable[[str], bytes]) -> Made:
@@ -37,14 +38,10 @@ def side_chunk(work: Work, task: SideTask, read: Callable[[str], bytes]) -> Made
     if wrong:
         raise NonFiniteError(next(iter(wrong.values())), tuple(alive[row] for row in wrong))
     header = side_header(work.header())
-    rows = ChunkRows(
-        keys=task.keys,
-        members=task.members,
-        sizes=np.bitwise_count(task.members).sum(axis=1, dtype=np.int64),
-        seeds=task.seeds,
-        replicates=task.replicates,
+    rows = rows_of(
+        task,
         seconds=work.seconds,
-        attempts=np.full(task.rows, task.attempt, dtype=np.int64),
+        attempts=task.attempt,
         losses=losses,
         train_losses=train,
         failures=task.failures if len(alive) < task.rows else (),

@@ -8,7 +8,6 @@ The objective has one minimum on any subset, which is found to rounding. The emp
 first of D's classes. A class that a subset lacks has a problem without positive instances, and is never predicted.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +21,8 @@ from workers.learner_specs import LinearSvmSpec
 from workers.learners.evaluated_rows import EvaluatedRows
 from workers.learners.hinge_losses import HingeLosses
 from workers.learners.linear_classifiers import check_classes, evaluated
-from workers.learners.linear_data import LinearData, linear_data
+from workers.learners.linear_data import linear_data
+from workers.learners.on_linear_data import OnLinearData
 from workers.learners.svm_newton import fitted
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
@@ -32,37 +32,19 @@ PARAMETERS_TOGETHER: Final = 2**16
 MOST_TOGETHER: Final = 128
 
 
-@dataclass(frozen=True, slots=True)
-class LinearSvmLearner:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearSvmLearner(OnLinearData):
     """K support vector machines. Row k depends on members[k] alone, and so do its bits."""
 
     spec: LinearSvmSpec
-    data: LinearData
     evaluated: EvaluatedRows
     classes: int
     scores: int
-    losses: tuple[str, ...]
-    together: int
-    numeric_class: str
-
-    @property
-    def n(self) -> int:
-        """Length of a row of members."""
-        return self.data.n
-
-    @property
-    def n_test(self) -> int:
-        """Number of test instances."""
-        return self.data.n_test
 
     @property
     def traits(self) -> LearnerTraits:
         """What the learner declares of itself."""
         return LearnerTraits(deterministic=True, membership="gathers", together=True)
-
-    def with_together(self, together: int) -> "LinearSvmLearner":
-        """The same learner with another K."""
-        return dataclasses.replace(self, together=together)
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K machines, on members [K, n]; the seeds are not used.

@@ -10,7 +10,6 @@ of a single class holds it certain. Without an intercept all classes of D stay i
 equal probabilities of D's classes.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -24,11 +23,12 @@ from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import LogisticRegressionSpec
 from workers.learners.evaluated_rows import EvaluatedRows
 from workers.learners.linear_classifiers import check_classes, evaluated
-from workers.learners.linear_data import LinearData, linear_data
+from workers.learners.linear_data import linear_data
 from workers.learners.logistic_fit import Fit
 from workers.learners.logistic_objective import Problem, TrainingRows, training_rows
 from workers.learners.logistic_walk import LogisticWalk
 from workers.learners.logit_losses import LogitLosses
+from workers.learners.on_linear_data import OnLinearData
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
 from workers.trajectory import RecordedRun, TrajectoryMode, solved_run
@@ -39,8 +39,8 @@ OWN_ROWS_TOGETHER: Final = 2**23
 MOST_TOGETHER: Final = 128
 
 
-@dataclass(frozen=True, slots=True)
-class LogisticRegressionLearner:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogisticRegressionLearner(OnLinearData):
     """K logistic regressions, each to the spec's gradient tolerance. Row k's bits depend on members[k] alone.
 
     The tolerance bounds the largest component of the gradient of the objective divided by c sum_i w_i, as
@@ -48,32 +48,14 @@ class LogisticRegressionLearner:
     """
 
     spec: LogisticRegressionSpec
-    data: LinearData
     rows: TrainingRows
     evaluated: EvaluatedRows
     classes: int
-    losses: tuple[str, ...]
-    together: int
-    numeric_class: str
-
-    @property
-    def n(self) -> int:
-        """Length of a row of members."""
-        return self.data.n
-
-    @property
-    def n_test(self) -> int:
-        """Number of test instances."""
-        return self.data.n_test
 
     @property
     def traits(self) -> LearnerTraits:
         """What the learner declares of itself."""
         return LearnerTraits(deterministic=True, membership="masks", together=True)
-
-    def with_together(self, together: int) -> "LogisticRegressionLearner":
-        """The same learner with another K."""
-        return dataclasses.replace(self, together=together)
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K logistic regressions, on members [K, n]; the seeds are not used.

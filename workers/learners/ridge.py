@@ -6,7 +6,6 @@ scikit-learn's `Ridge`. Three ways, chosen by shapes: subsets that lack a few in
 (`ridge_grams`); and where features outnumber members, or figures would be lost, each is solved alone (`ridge_fit`).
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,7 +18,8 @@ from workers.keeping import Models, part_of
 from workers.learner import LearnerTraits, Losses
 from workers.learner_specs import RidgeSpec
 from workers.learners.fixed_products import ROWS, fixed_product, padded, padded_to
-from workers.learners.linear_data import LinearData, linear_data
+from workers.learners.linear_data import linear_data
+from workers.learners.on_linear_data import OnLinearData
 from workers.learners.ridge_columns import centred_columns
 from workers.learners.ridge_downdates import Downdates, downdates
 from workers.learners.ridge_fit import ridge_fit
@@ -35,8 +35,8 @@ TOLERANCE: Final = 1e-6
 COLUMNS: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class RidgeLearner:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RidgeLearner(OnLinearData):
     """K ridge regressions, exact for each subset; a singular design (alpha = 0) gets the solution of least norm.
 
     The empty subset, and one whose weights are all zero, predicts 0. Row k has the same bits whatever the other rows
@@ -44,32 +44,14 @@ class RidgeLearner:
     """
 
     spec: RidgeSpec
-    data: LinearData
     across: FloatArray
     downdates: Downdates
     grams: Grams
-    losses: tuple[str, ...]
-    together: int
-    numeric_class: str
-
-    @property
-    def n(self) -> int:
-        """Length of a row of members."""
-        return self.data.n
-
-    @property
-    def n_test(self) -> int:
-        """Number of test instances."""
-        return self.data.n_test
 
     @property
     def traits(self) -> LearnerTraits:
         """What the learner declares of itself."""
         return LearnerTraits(deterministic=True, membership="masks", together=True, tolerance=TOLERANCE)
-
-    def with_together(self, together: int) -> "RidgeLearner":
-        """The same learner with another K."""
-        return dataclasses.replace(self, together=together)
 
     def retrain(self, members: BoolArray, seeds: SeedArray) -> Losses:
         """Losses of K ridge regressions, on members [K, n]; the seeds are not used."""
