@@ -74,7 +74,7 @@ class CampaignStream:
         if isinstance(budget, UntilBudget):
             return self._until(opened, recorder, budget.until)
         self._reach(opened, recorder, opened.planned.draws)
-        recorder.finish()
+        self._close(opened, recorder, opened.planned.draws)
         return CampaignOutcome(opened, recorder)
 
     def _reach(self, opened: OpenCampaign, recorder: CampaignRecorder, draws: int) -> None:
@@ -230,10 +230,14 @@ class CampaignStream:
             if reached < until.below:
                 break
         recorder.cut(len(set(opened.campaign.row_ids(draws))))
+        self._close(opened, recorder, draws)
+        return CampaignOutcome(with_draws(opened, draws), recorder)
+
+    def _close(self, opened: OpenCampaign, recorder: CampaignRecorder, draws: int) -> None:
+        """The end of a campaign whose rows depended on losses: how many it took is known now."""
         self.session.tracker.set_tags(opened.run.run_id, {DRAWS_TAG: draws, RETRAINS_TAG: recorder.tally.planned})
         recorder.end()
         recorder.finish()
-        return CampaignOutcome(with_draws(opened, draws), recorder)
 
 
 def _unfinished(legs: Sequence[Leg]) -> ProgressLine:

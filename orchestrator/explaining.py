@@ -10,7 +10,8 @@ from estimators.confidence import benjamini_hochberg, half_widths, p_values
 from estimators.evaluation import retrains_to_certain_sign
 from estimators.influence import Influence
 from orchestrator.errors import JobError
-from orchestrator.report.phrases import clean, count, in_words, interval, loss_in_words, number, percent, shorten
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import clean, count, interval, loss_in_words, number, percent, shorten
 from orchestrator.results import JobResult
 from orchestrator.wording import did_you_mean, shown
 

@@ -88,11 +88,12 @@ def _campaign(tracker: Tracker, run: CampaignRun, *, alive: bool) -> CampaignSta
     plan = plan_of(run) if RETRAINS_TAG not in run.tags else None  # chunks are not listed: there may be 10^6
     ends = 0 if plan is None else plan.end_replicates + 1
     state = STATES.get(run.status, run.status.lower())
+    planned = int(run.tags.get(RETRAINS_TAG) or run.tags.get(DRAWS_TAG, "0")) + ends
     return CampaignStatus(
         name=run.name,
         state="stopped" if state == "running" and not alive else state,
-        planned=int(run.tags.get(RETRAINS_TAG) or run.tags.get(DRAWS_TAG, "0")) + ends,
-        stored=int(metrics.get("retrains", 0.0)),
+        planned=planned,
+        stored=min(int(metrics.get("retrains", 0.0)), planned),  # walks that share a cut prefix may train it twice
         failed=int(metrics.get("failures", 0.0)),
         rate=metrics.get("retrains_per_second", 0.0),
         seconds_left=metrics.get("seconds_left"),

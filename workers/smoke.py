@@ -21,6 +21,7 @@ from workers.learner import Learner, LearnerTraits, Losses
 from workers.loss_checks import non_finite_rows, shape_trouble
 from workers.membership_check import check_membership
 from workers.out_of_memory import is_out_of_memory
+from workers.own_warnings import own_warnings
 from workers.row_losses import RowLosses, row_losses
 
 HALF, OTHER_SEED, FULL, EMPTY = range(4)
@@ -77,8 +78,7 @@ def smoke_retrain(learner: Learner, data: Dataset, remake: Callable[[Dataset], L
         LearnerError: a law is broken: which, where, by how much, and how to mend it.
     """
     small, rows = learner.with_together(min(SMALL, learner.together)), _rows(SMALL, data.n, seed)
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
+    with own_warnings() as warned:
         small, first = _trained(small, rows)
         _check_losses(small, first, rows)
         again, seconds = _repeated(small, rows)

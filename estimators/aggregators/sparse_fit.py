@@ -9,6 +9,7 @@ import numpy as np
 
 from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.sparse_sums import SparseSums
+from estimators.aggregators.threads import one_blas_thread
 from estimators.arrays import FloatArray
 from estimators.retrains import EndRows, Retrains
 from estimators.surrogates.lasso import CrossFit, FoldSums, cross_fitted, error_on_own_folds
@@ -37,7 +38,8 @@ def cross_fit_of(state: SparseSums) -> CrossFit:
     """The cross-fitted LASSO; coefficients of 0 where some fold has no rows."""
     if min(state.fit.counts) < 1:
         return no_fit(state)
-    parts = [cross_fitted(own_columns(state.fit, columns)) for columns in column_blocks(state.fit.v.shape[1])]
+    with one_blas_thread():  # thousands of small products: threads that wait for each other cost ten times as much
+        parts = [cross_fitted(own_columns(state.fit, columns)) for columns in column_blocks(state.fit.v.shape[1])]
     found = [np.concatenate([getattr(part, each.name) for part in parts], axis=-1) for each in fields(CrossFit)]
     return CrossFit(*found)
 

@@ -84,7 +84,7 @@ def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Desi
 
 ENTRY = DesignEntry(
     name="bernoulli",
-    title=f"each instance with `probability` ({DEFAULT_PROBABILITY} unsaid), independently; or one of several",
+    title="each instance with `probability`, independently; or one of several",
     parameters=("probability", "replicates"),
     cost="as many retrains as asked",
     law="p^|S| (1-p)^(n-|S|); of several p their mean; unit: a subset",

@@ -78,7 +78,7 @@ def _make(n: int, seed: int, parameters: Parameters, material: Material) -> Desi
 
 ENTRY = DesignEntry(
     name="uniform",
-    title=f"subsets of m instances, equally likely (m = `size`, or `fraction` of n; {DEFAULT_FRACTION} unsaid)",
+    title="subsets of m instances, equally likely (m = `size`, or `fraction` of n)",
     parameters=("size", "fraction", "replicates"),
     cost="as many retrains as asked",
     law="1 / C(n, m); of several sizes each as likely; unit: a subset",

@@ -9,7 +9,8 @@ from estimators.influence import InstanceValues
 from orchestrator.report.charts import Chart, Series, histogram, ranked
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.explained_tests import Partner
-from orchestrator.report.phrases import in_words, interval, loss_in_words, value_in_words
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import interval, loss_in_words, value_in_words
 from orchestrator.report.shown import Instances
 
 ENDS = {"pictures": 12, "rows": 6, "plain": 10}

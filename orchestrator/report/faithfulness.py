@@ -6,7 +6,8 @@ from orchestrator.evaluation.record import Evaluation, Judged, RemovalPoint, Sco
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Dot, Line, Series, lines
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import UNKNOWN, count, fixed, in_words
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import UNKNOWN, count, fixed
 
 NORMAL_95 = 1.96
 MOST_DRAWN = 16

@@ -13,7 +13,8 @@ from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Dot, Series, histogram
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.explained_tests import PARTNERS, MethodPartners, Partner, choose
-from orchestrator.report.phrases import count, fixed, in_words, number
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import count, fixed, number
 from orchestrator.report.shown import Instances, Shown
 
 TESTS = 4

@@ -9,7 +9,7 @@ from estimators.arrays import BoolArray
 from estimators.influence import Influence
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.label_errors import auroc_words, score_name
-from orchestrator.report.phrases import count, duration, listed, percent, value_in_words
+from orchestrator.report.phrases import count, duration, listed, percent, sentence, value_in_words
 from orchestrator.report.shown import name_of, player_names
 from orchestrator.report.suspicion import Score, detection
 from orchestrator.wording import counted
@@ -79,7 +79,7 @@ def _signs(influence: Influence, pairs: BoolArray) -> Markup:
     certain, certain_pairs = int(values.certain().sum()), int(pairs.sum())
     template = _SIGNS if certain or certain_pairs else _NO_SIGN
     return template.format(
-        method=_capitalised(value_in_words(influence.value, influence.loss)),
+        method=sentence(value_in_words(influence.value, influence.loss)),
         certain=count(certain),
         n=count(len(values.values)),
         share=percent(certain / len(values.values)),
@@ -87,10 +87,6 @@ def _signs(influence: Influence, pairs: BoolArray) -> Markup:
         every=count(pairs.size),
         pair_share=percent(certain_pairs / pairs.size),
     )
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _spent(contents: ReportInput) -> Markup:

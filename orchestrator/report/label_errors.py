@@ -10,7 +10,8 @@ from estimators.evaluation.label_errors import LabelErrorDetection
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Series, compared, histogram, lines
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import UNKNOWN, count, in_words, interval, loss_in_words, percent
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import UNKNOWN, count, interval, loss_in_words, percent
 from orchestrator.report.shown import Instances, Shown
 from orchestrator.report.suspicion import Score, detection, errors_met
 

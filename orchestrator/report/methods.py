@@ -8,7 +8,8 @@ from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
 from estimators.registry import value_method
 from orchestrator.report.contents import ReportInput
-from orchestrator.report.phrases import count, in_words, loss_in_words, number
+from orchestrator.report.names import in_words
+from orchestrator.report.phrases import count, loss_in_words, number
 
 SIGN = (
     "An influence above zero means that the training instance lowers the loss on the test instance (a proponent); "

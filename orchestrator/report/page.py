@@ -30,7 +30,7 @@ from orchestrator.report.gradients import TESTS, GradientSection, gradient_secti
 from orchestrator.report.headline import headline
 from orchestrator.report.label_errors import LabelErrors, label_errors
 from orchestrator.report.pairs import PAIRS, MethodPairs, influential_pairs
-from orchestrator.report.phrases import clean, loss_in_words
+from orchestrator.report.phrases import clean, loss_in_words, sentence
 from orchestrator.report.shown import Instances
 from orchestrator.report.suspicion import scores_of
 
@@ -97,7 +97,7 @@ def policy(style: str) -> str:
 
 def environment() -> Environment:
     """Where templates come from, and how what they print is escaped."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("orchestrator.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -105,6 +105,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.filters["sentence"] = sentence
+    return found
 
 
 def _finalize(value: object) -> object:

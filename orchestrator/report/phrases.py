@@ -4,19 +4,12 @@ import math
 import unicodedata
 from collections.abc import Iterable
 
+from orchestrator.report.names import in_words
+
 UNKNOWN = "unknown"
 MINUS = "\N{MINUS SIGN}"
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _NOT_PRINTED = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
-_WORDS = {
-    "held_out_loss": "held-out loss",
-    "leave_one_out": "leave-one-out",
-    "downsampling": "Downsampling",
-    "banzhaf": "Banzhaf",
-    "shapley": "Shapley",
-    "cross_entropy": "cross-entropy",
-    "zero_one": "zero-one loss",
-}
 _TIMES = ((86400, 3600, "d", "h"), (3600, 60, "h", "min"), (60, 1, "min", "s"))
 
 
@@ -104,9 +97,9 @@ def listed(parts: Iterable[str]) -> str:
     return f"{', '.join(head)} and {last}" if head else last
 
 
-def in_words(name: str) -> str:
-    """A method's or loss's name as words: "held_out_loss" is "held-out loss"."""
-    return _WORDS.get(name, name.replace("_", " "))
+def sentence(text: str) -> str:
+    """The text as a sentence or a heading begins, every other letter as it was."""
+    return text[:1].upper() + text[1:]
 
 
 def loss_in_words(loss: str) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from orchestrator import Job, arrays_data, run
-from orchestrator.results import open_result
+from orchestrator.results import open_result, open_tracker
+from orchestrator.status import job_status
 from orchestrator.truncated_walks import open_walks
 
 N, WALKS, TOLERANCE, PATIENCE = 18, 12, 0.25, 3
@@ -77,6 +78,15 @@ def test_walks_stop_where_an_untruncated_campaign_says_and_rows_are_the_same_bit
     notes = truncated.values("shapley_permutations").notes
     assert any(f"{(stops < N - 1).sum()} of {WALKS} walks were truncated" in note for note in notes)
     assert truncated.store.facts().rows <= trained + (PATIENCE - 1) * WALKS + 8
+
+
+def test_the_end_of_a_truncated_campaign_is_told_and_its_status_is_whole(folder, capsys):
+    job = a_job(folder / "short", truncate=True)
+    for _ in range(2):
+        run(job)
+        assert "(100%)" in capsys.readouterr().err
+        (status,) = job_status(open_tracker(job)).campaigns
+        assert status.stored == status.planned < WALKS * (N - 1)
 
 
 def test_running_again_trains_nothing_and_a_reader_sees_whole_walks(truncated, tmp_path):
