@@ -22,7 +22,7 @@ class EngineBlocks:
     @property
     def cells(self) -> dict[Kind, int]:
         """Of scores, of self-influence, of stationarity."""
-        engine, gives = self._engine, self._spec.gives
+        engine, gives = self._engine, self._spec.given
         n, n_test, checkpoints = len(engine.train), len(engine.test), len(engine.trajectory)
         scores = {"mean": n * checkpoints, "strongest": n * n_test}.get(gives, n * n_test * checkpoints)
         found: dict[Kind, int] = {} if gives == "self" else {"gradient": scores}
@@ -32,7 +32,7 @@ class EngineBlocks:
 
     def tasks(self) -> list[GradientTask]:
         """Scores first, in an order that needs each checkpoint's test side once."""
-        engine, gives = self._engine, self._spec.gives
+        engine, gives = self._engine, self._spec.given
         starts = range(0, len(engine.train), engine.source.block_rows)
         every = [(t, rows) for t in range(len(engine.trajectory)) for rows in starts]
         found: list[GradientTask] = []
@@ -41,7 +41,7 @@ class EngineBlocks:
         elif gives == "mean":
             found = [GradientTask("gradient", t, 0, rows) for t, rows in every]
         elif gives == "strongest":
-            found = [GradientTask("gradient", 0, 0, rows) for rows in starts]
+            found = [GradientTask("gradient", 0, 0, rows) for rows in range(0, len(engine.train), engine.stretch)]
         if self._spec.stores_self_influence:
             found += [GradientTask("self", t, 0, rows) for t, rows in every]
         if len(engine.trajectory) == 1:
@@ -58,7 +58,7 @@ class EngineBlocks:
             own = engine.self_block(task.checkpoint, task.rows)
             return Computed({"own": own}, len(own), engine.facts)
         gives = {"matrix": self._matrix, "mean": self._mean, "strongest": self._strongest, "groups": self._sums}
-        arrays, cells = gives[self._spec.gives](task)
+        arrays, cells = gives[self._spec.given](task)
         return Computed(arrays, cells, engine.facts)
 
     def _matrix(self, task: GradientTask) -> _Block:

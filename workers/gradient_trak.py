@@ -1,17 +1,25 @@
-"""Blocks of TRAK: one a model, whose parts are averaged when they are read."""
+"""Blocks of TRAK: sums over some models each, which are averaged when they are read."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
 
 from estimators.gradient.source import GradientSource
 from estimators.gradient.trak import model_scores
+from estimators.gradient.trak_scores import ModelScores, summed
 from workers.gradient_blocks import Computed
 from workers.gradient_file import GradientTask, Kind
 from workers.gradient_problem import GradientProblem, State
-from workers.gradient_specs import GradientSpec, trak_projection
+from workers.gradient_served import trak_projection
+from workers.gradient_specs import GradientSpec
+
+MOST_PARTS = 8
+"""Matrices that are stored at most, however many models there are; a killed job loses one part of the models."""
 
 
 class TrakBlocks:
-    """state: the parameters of model k."""
+    """state: the parameters of model k. The checkpoint of a block: its place among the parts."""
 
     def __init__(
         self, spec: GradientSpec, problem: GradientProblem, source: GradientSource, state: Callable[[int], State]
@@ -23,22 +31,34 @@ class TrakBlocks:
         """A matrix a model."""
         return {"gradient": self._spec.models_needed * len(self._problem.train) * len(self._problem.test)}
 
+    @property
+    def _parts(self) -> list[range]:
+        models = self._spec.models_needed
+        size = -(-models // MOST_PARTS)
+        return [range(start, min(start + size, models)) for start in range(0, models, size)]
+
     def tasks(self) -> list[GradientTask]:
-        """One a model."""
-        return [GradientTask("gradient", number, 0, 0) for number in range(self._spec.models_needed)]
+        """One a part."""
+        return [GradientTask("gradient", part, 0, 0) for part in range(len(self._parts))]
 
     def compute(self, task: GradientTask) -> Computed:
-        """One model's products and doubts, see `estimators.gradient.trak.ModelScores`."""
-        number, damping = task.checkpoint, 0.0 if self._spec.damping is None else self._spec.damping
-        found = model_scores(
+        """Sums over the part's models, see `estimators.gradient.trak_scores.ModelScores`."""
+        models = self._parts[task.checkpoint]
+        found = summed(self._scores(number) for number in models)
+        arrays = {name: np.asarray(value) for name, value in asdict(found).items()}
+        return Computed(arrays, len(models) * found.products.size, {"damping": self._damping})
+
+    @property
+    def _damping(self) -> float:
+        return 0.0 if self._spec.damping is None else self._spec.damping
+
+    def _scores(self, number: int) -> ModelScores:
+        return model_scores(
             self._source,
             self._problem.train,
             self._problem.test,
             self._state(number),
             number,
             projection=trak_projection(self._spec),
-            damping=damping,
+            damping=self._damping,
         )
-        arrays = {"products": found.products, "own": found.own}
-        arrays |= {"train_doubt": found.train_doubt, "test_doubt": found.test_doubt}
-        return Computed(arrays, found.products.size, {"damping": damping})

@@ -1,6 +1,7 @@
 """Blocks of gradient values on a worker: computed from the request alone, stored whole under a name of their own."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -8,18 +9,23 @@ import torch
 from estimators.arrays import IntArray
 from estimators.gradient.engine import Engine
 from estimators.gradient.layout import layout_of
-from estimators.gradient.methods import GradientMethod
+from estimators.gradient.methods import GradientMethod, Runner
 from estimators.gradient.registry import gradient_method
 from estimators.gradient.source import GradientSource, gradient_source
 from estimators.gradient.trajectory import Checkpoint
 from workers.dataset import Dataset
 from workers.errors import LearnerError
 from workers.gradient_blocks import Blocks
+from workers.gradient_closed_form import ClosedFormBlocks, refuse_other_learners
 from workers.gradient_engine import EngineBlocks
 from workers.gradient_file import GradientTask, block_file
+from workers.gradient_groups import GroupBlocks
+from workers.gradient_heads import HeadBlocks, refuse_other_heads
+from workers.gradient_nearest import NearestBlocks
 from workers.gradient_problem import GradientProblem, State, gradient_problem
 from workers.gradient_responses import ResponseBlocks
-from workers.gradient_specs import GradientSpec, estimator_of, served_method
+from workers.gradient_served import estimator_of, served_method
+from workers.gradient_specs import GradientSpec
 from workers.gradient_trak import TrakBlocks
 from workers.gradient_unrolled import UnrolledBlocks, run_notes
 from workers.learner import Learner
@@ -103,16 +109,22 @@ class GradientWork:
 
     def _runner(self, method: GradientMethod) -> Blocks:
         spec, problem, source = self._request.spec, self.problem, self._source
-        if method.runner == "trak":
-            return TrakBlocks(spec, problem, source, self._state)
-        if method.runner == "response":
-            return ResponseBlocks(spec, problem, source, self._state(0))
-        if method.runner == "unroll":
-            assert self._run is not None
-            return UnrolledBlocks(spec, problem, source, self._run)
+        make: Mapping[Runner, Callable[[], Blocks]] = {
+            "engine": lambda: EngineBlocks(spec, self._engine(), self._request.groups),
+            "nearest": lambda: NearestBlocks(spec, self._engine()),
+            "groups": lambda: GroupBlocks(spec, problem, source, self._state(0), self._request.groups),
+            "trak": lambda: TrakBlocks(spec, problem, source, self._state),
+            "unroll": lambda: UnrolledBlocks(spec, problem, source, self._run),
+            "response": lambda: ResponseBlocks(spec, problem, source, self._state(0)),
+            "head": lambda: HeadBlocks(spec, problem, source),
+            "closed_form": lambda: ClosedFormBlocks(spec, problem),
+        }
+        return make[method.runner]()
+
+    def _engine(self) -> Engine:
+        spec, problem = self._request.spec, self.problem
         trajectory = (Checkpoint(self._first()),) if self._run is None else _trajectory(problem, spec, self._run)
-        engine = Engine(estimator_of(spec), source, problem.train, problem.test, trajectory)
-        return EngineBlocks(spec, engine, self._request.groups)
+        return Engine(estimator_of(spec), self._source, problem.train, problem.test, trajectory)
 
 
 def refuse_misfit(spec: GradientSpec, learner: Learner) -> None:
@@ -123,6 +135,10 @@ def refuse_misfit(spec: GradientSpec, learner: Learner) -> None:
     method, problem = served_method(spec), gradient_problem(learner)
     if method.runner == "trak" and problem.loss != "cross_entropy":
         raise LearnerError(f"gradients: {spec.method} explains classifiers' cross-entropy, not {problem.loss}")
+    if method.runner == "head":
+        refuse_other_heads(spec, problem)
+    if method.runner == "closed_form":
+        refuse_other_learners(spec, problem)
     _source(problem, spec, method, problem.objective.module.state_dict(), 1)
 
 

@@ -37,6 +37,13 @@ class LeastSquares:
         moved = errors - self.parameter_changes() @ test_features.T
         return factor * (np.square(moved) - np.square(errors))
 
+    def own_leave_one_out(self, features: FloatArray, targets: FloatArray, *, factor: float = 0.5) -> FloatArray:
+        """The same on each instance's own loss [n]; its features and target as they are, weights apart."""
+        errors = features @ self.theta - targets
+        moved = errors - np.einsum("ij,ij->i", self.parameter_changes(), features)
+        found: FloatArray = factor * (np.square(moved) - np.square(errors))
+        return found
+
     def group_changes(self, members: IntArray) -> FloatArray:
         """Theta minus theta without the group [P], exactly."""
         x = self.features[members]
@@ -45,12 +52,13 @@ class LeastSquares:
         return found
 
     def cooks_distances(self) -> FloatArray:
-        """Cook's D [n] of ordinary least squares: how far all fitted values move, in units of P s^2."""
+        """Cook's D [n]: how far all fitted values move without instance i, in units of P s^2."""
         n, columns = self.features.shape
+        if n <= columns:
+            raise EstimatorError(f"Cook's distance needs more instances ({n}) than parameters ({columns})")
         variance = float(self.residuals @ self.residuals) / (n - columns)
-        distances: FloatArray = (
-            np.square(self.residuals) * self.leverages / (columns * variance * np.square(self._gaps()))
-        )
+        moves = self.parameter_changes() @ self.features.T
+        distances: FloatArray = np.square(moves).sum(axis=1) / (columns * variance)
         return distances
 
     def dffits(self) -> FloatArray:
@@ -72,14 +80,16 @@ class LeastSquares:
         return gaps
 
 
-def least_squares(features: FloatArray, targets: FloatArray, *, penalty: float = 0.0) -> LeastSquares:
-    """The solution of (1/n) sum (1/2) e_i^2 + (penalty / 2) ||theta||^2; features [n, P] with their own column of ones.
+def least_squares(features: FloatArray, targets: FloatArray, *, penalty: float | FloatArray = 0.0) -> LeastSquares:
+    """The solution of (1/n) sum (1/2) e_i^2 + sum_p (penalty_p / 2) theta_p^2, one penalty or one a column [P].
+
+    features: [n, P] with their own column of ones.
 
     Raises:
         EstimatorError: the normal equations are singular.
     """
     n, columns = features.shape
-    matrix = features.T @ features / n + penalty * np.eye(columns)
+    matrix = features.T @ features / n + np.diag(np.broadcast_to(penalty, columns))
     if np.linalg.matrix_rank(matrix, hermitian=True) < columns:
         raise EstimatorError("the normal equations are singular: give a penalty above 0, or drop dependent columns")
     inverse = np.linalg.inv(matrix)

@@ -21,6 +21,8 @@ from estimators.gradient.top_scores import TopScores, strongest_of
 from estimators.gradient.trajectory import Checkpoint, Trajectory
 from estimators.seeding import derive_seed
 
+SUMS = 2**24
+"""Scores summed over a trajectory at once (128 MB), where its test sides are too large to be held together."""
 JOINT = -1
 """In place of columns: the sum of all test losses."""
 
@@ -37,8 +39,8 @@ class Engine:
     """An estimator on training and test instances along a trajectory. Values are + for proponents, [n, n_test].
 
     A block depends on its name alone, so blocks may be computed anywhere, in any order, again. Memory: the result, one
-    block, and the test side of one checkpoint. Methods that rank without the full matrix hold every checkpoint's test
-    side instead.
+    block, and the test side of one checkpoint; of those that rank without the full matrix, every checkpoint's test side
+    while these are small.
 
     Raises:
         EstimatorError: an empty trajectory, or weights that need what its checkpoints lack.
@@ -61,7 +63,7 @@ class Engine:
         if estimator.weights == "batch" and any(c.batch is None for c in self.trajectory):
             raise EstimatorError(f"{estimator.name} needs every step's batch; these checkpoints have none")
         self._stage: tuple[int, Stage] | None = None
-        self._stages: list[Stage] = []
+        self._stages: dict[int, Stage] = {}
         self.facts: dict[str, float] = {}
 
     @property
@@ -82,6 +84,11 @@ class Engine:
         """Scores [r, c] float64 of one block."""
         return self._block(self.stage(name.checkpoint), name)
 
+    def rows_of(self, name: BlockName, positions: IntArray) -> FloatArray:
+        """Scores [r, c] float64 of some training positions against a block's columns at its checkpoint."""
+        stage = self.stage(name.checkpoint)
+        return self._scores_at(stage, self._side(stage, name.columns), positions)
+
     def values(self) -> FloatArray:
         """Influence [n, n_test] float64."""
         total = np.zeros((len(self.train), len(self.test)))
@@ -89,18 +96,6 @@ class Engine:
             part = self.block(name)
             rows, columns = slice(name.rows, name.rows + len(part)), slice(name.columns, name.columns + part.shape[1])
             total[rows, columns] += part
-        return total
-
-    def values_of(self, rows: torch.Tensor) -> FloatArray:
-        """Influence [r, n_test] of the training instances at positions `rows` only; curvatures are fitted on all."""
-        total = np.zeros((len(rows), len(self.test)))
-        for t in range(len(self.trajectory)):
-            for columns in range(0, len(self.test), self.columns):
-                side = self._side(self.stage(t), columns)
-                for at in range(0, len(rows), self.source.block_rows):
-                    part = rows[at : at + self.source.block_rows]
-                    found = self._scores_at(self.stage(t), side, part.numpy())
-                    total[at : at + len(part), columns : columns + found.shape[1]] += found
         return total
 
     def projected_block(self, name: BlockName) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -177,19 +172,42 @@ class Engine:
 
     def strongest(self, count: int, *, opponents: bool = False) -> TopScores:
         """The `count` strongest proponents (or opponents) of each test instance, without the full matrix."""
-        parts = (self.rows_block(rows) for rows in range(0, len(self.train), self.source.block_rows))
+        parts = (self.rows_block(rows) for rows in range(0, len(self.train), self.stretch))
         return strongest_of(parts, count, opponents=opponents)
 
+    @property
+    def stretch(self) -> int:
+        """Training rows whose scores are summed over the whole trajectory at once.
+
+        A block, where every checkpoint's test side may be held; else as many blocks as their sums may take, the
+        checkpoints in turn for all of them, so that memory does not grow with the trajectory.
+        """
+        blocks = 1 if self._holds_stages else max(1, SUMS // (len(self.test) * self.source.block_rows))
+        return blocks * self.source.block_rows
+
+    @property
+    def _holds_stages(self) -> bool:
+        return len(self.trajectory) * (self.columns + 1) * self.source.layout.size <= SIDE_FLOATS
+
     def rows_block(self, rows: int) -> FloatArray:
-        """Scores [r, n_test] of one block of training rows over the whole trajectory, whose stages are all held."""
-        if not self._stages:
-            self._stages = [self._made(t) for t in range(len(self.trajectory))]
-        scores = np.zeros((self._stop(rows) - rows, len(self.test)))
-        for t, stage in enumerate(self._stages):
+        """Scores [r, n_test] of a stretch of training rows over the whole trajectory."""
+        stop = min(rows + self.stretch, len(self.train))
+        scores = np.zeros((stop - rows, len(self.test)))
+        for t in range(len(self.trajectory)):
+            stage = self._held(t)
             for columns in range(0, len(self.test), self.columns):
-                part = self._block(stage, BlockName(t, columns, rows))
-                scores[:, columns : columns + part.shape[1]] += part
+                for at in range(rows, stop, self.source.block_rows):
+                    part = self._block(stage, BlockName(t, columns, at))
+                    scores[at - rows : at - rows + len(part), columns : columns + part.shape[1]] += part
         return scores
+
+    def _held(self, checkpoint: int) -> Stage:
+        """The checkpoint made ready, each kept where there is room for all."""
+        if not self._holds_stages:
+            return self.stage(checkpoint)
+        if checkpoint not in self._stages:
+            self._stages[checkpoint] = self._made(checkpoint)
+        return self._stages[checkpoint]
 
     def _stop(self, rows: int) -> int:
         return min(rows + self.source.block_rows, len(self.train))

@@ -69,9 +69,16 @@ def _value(theta: Tensor, features: Tensor, wanted: Tensor, penalty: float) -> T
 
 
 def local_jacobian_expansion(
-    theta: Tensor, features: Tensor, targets: Tensor, classes: int, *, penalty: float, rate: float = 0.01
+    theta: Tensor,
+    features: Tensor,
+    targets: Tensor,
+    classes: int,
+    *,
+    penalty: float,
+    rate: float = 0.01,
+    rows: slice | None = None,
 ) -> Tensor:
-    """RPS-LJE weights w_i [n, C, h] (Sui, Wu and Sanner, NeurIPS 2021): no stationary point needed.
+    """RPS-LJE weights w_i [r, C, h] of `rows`, unsaid all (Sui, Wu and Sanner, NeurIPS 2021): no stationarity needed.
 
     After one gradient ascent step from theta to theta', w_i = (1/n) (theta' - A^-1 g_i), with A the Hessian of the
     penalised loss at theta' and g_i the gradient of L_i + (lam / 2) ||theta||^2 there. Their sum is one Newton step
@@ -79,8 +86,9 @@ def local_jacobian_expansion(
     """
     x, wanted = features.double(), functional.one_hot(targets, classes).double()
     moved = theta.double() + rate * head_gradient(theta.double(), x, wanted, penalty)
-    slopes = torch.softmax(x @ moved.T, dim=1) - wanted
-    gradients = slopes[:, :, None] * x[:, None, :] + penalty * moved
+    part = slice(None) if rows is None else rows
+    slopes = torch.softmax(x[part] @ moved.T, dim=1) - wanted[part]
+    gradients = slopes[:, :, None] * x[part, None, :] + penalty * moved
     steps = torch.linalg.solve(head_hessian(moved, x, penalty), gradients.flatten(1).T).T.view_as(gradients)
     weights: Tensor = (moved - steps) / len(x)
     return weights

@@ -6,9 +6,11 @@ from typing import Literal
 from estimators.gradient.record import Estimator, Projection, Scale
 
 Needs = Literal["the final model", "checkpoints", "every step", "several models"]
-Runner = Literal["engine", "trak", "unroll", "response", "python"]
-"""engine: an `Estimator` for the one engine. trak: several models, then one product. unroll: a function of a
-recorded run. response: the model fine-tuned without each instance. python: a function of its own."""
+Runner = Literal["engine", "nearest", "groups", "trak", "unroll", "response", "head", "closed_form", "python"]
+"""engine: an `Estimator` for the one engine. nearest: the same on chosen pairs. groups: the parameters' move without a
+group. trak: several models, then one product. unroll: a function of a recorded run. response: the model fine-tuned
+without each instance. head: the last layer alone. closed_form: of ridge regression. python: no job carries it out."""
+Gives = Literal["matrix", "mean", "strongest", "groups", "self"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +18,8 @@ class GradientMethod:
     """A gradient method. scale: `loss` estimates a difference of losses, `ranking` only an order.
 
     estimator: its record, for the engine. layers: patterns of parameters it is meant for ("last": the last layer,
-    "embeddings": the embedding tables). function: where to find a method that is no record, as a dotted name.
+    "embeddings": the embedding tables). function: where to find a method that is no record, as a dotted name; refused:
+    why no job carries it out, where none does. gives: what a job gets unasked.
     """
 
     name: str
@@ -30,6 +33,8 @@ class GradientMethod:
     estimator: Estimator | None = None
     layers: tuple[str, ...] | Literal["last", "embeddings"] = ("*",)
     function: str = ""
+    refused: str = ""
+    gives: Gives = "matrix"
 
 
 SURVEY = "Hammoudeh and Lowd 2024"

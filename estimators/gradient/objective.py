@@ -19,6 +19,11 @@ model's own distribution: the true Fisher needs it.
 """
 
 
+def full(outputs: Tensor) -> Tensor:
+    """Outputs in float32 at least: in bfloat16 the slope p - y of a confident model would round to 0."""
+    return outputs.float() if outputs.dtype == torch.bfloat16 else outputs
+
+
 @dataclass(frozen=True, slots=True)
 class CrossEntropy:
     """Cross-entropy of logits [b, C], or [b, T, C] summed over T positions, in nats."""
@@ -125,7 +130,7 @@ class Objective:
     def losses(self, instances: Instances) -> Tensor:
         """Losses [b] of instances, times their weights, the mean over noise draws where there are any."""
         if instances.noise is None:
-            losses = self.loss(self.module(instances.features), instances.labels)
+            losses = self.loss(full(self.module(instances.features)), instances.labels)
         else:
             losses = self._over_draws(instances, instances.noise)
         if losses.shape != (len(instances),):
@@ -139,7 +144,7 @@ class Objective:
         outputs = self.module(
             instances.features.repeat_interleave(draws, dim=0), noise.repeat(count, *[1] * (noise.ndim - 1))
         )
-        return self.loss(outputs, instances.labels.repeat_interleave(draws, dim=0)).view(count, draws).mean(dim=1)
+        return self.loss(full(outputs), instances.labels.repeat_interleave(draws, dim=0)).view(count, draws).mean(dim=1)
 
     def penalties(self, layout: Layout) -> Tensor:
         """The penalty of each parameter [p], in the type and on the device of the model."""

@@ -25,9 +25,9 @@ def _problems(job: Job, spec: GradientSpec, loaded: LoadedData | None, where: st
         yield Problem(f"`{shown(spec.label)}` is the name of a value", where, "give the entry another `name`")
     if spec.campaign is not None:
         yield from _campaign(job, spec.campaign, where)
-    if spec.groups is not None and loaded is not None:
+    if spec.grouped_by is not None and loaded is not None:
         try:
-            groups_of(loaded, spec.groups)
+            groups_of(loaded, spec.grouped_by)
         except JobError as error:
             yield Problem(error.problems[0].what, where, error.problems[0].mend)
 

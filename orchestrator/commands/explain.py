@@ -71,7 +71,7 @@ def _influences(result: JobResult) -> list[str]:
 
     names = [name for each in result.campaigns for name in each.value_names]
     asked = [name for name in result.job.value_labels if name in names] or names
-    given = [spec.label for spec in result.job.gradients if spec.gives == "matrix"]
+    given = [spec.label for spec in result.job.gradients if spec.given == "matrix"]
     return [*(name for name in asked if not value_method(name).per_instance), *given]
 
 

@@ -15,6 +15,7 @@ from orchestrator.jobs.job import DESIGN_KEYS
 from orchestrator.jobs.job_file import load_job
 from orchestrator.pooling import pooled
 from orchestrator.results import JobResult, open_result
+from workers.gradient_served import READERS
 
 
 @click.command(name="methods")
@@ -46,6 +47,7 @@ def command(name: str | None, job: Path | None) -> None:
     click.echo("\nGradient methods (`gradients:` in the job file; from one training run, no retrains):")
     for each in GRADIENTS.values():
         click.echo(f"  {each.name:<24} {each.title}; {each.scale}, {_served(each)}")
+        click.echo(f"  {'':<24} {_source(each)}")
     click.echo("\nDesigns (which subsets are trained):")
     for entry in DESIGNS.values():
         click.echo(f"  {entry.name:<16} {entry.title}")
@@ -80,7 +82,7 @@ def _gradient_answer(result: JobResult, label: str) -> str:
         found = result.gradient(label)
     except JobError as error:
         return f"no: {error.problems[0].what}"
-    return f"yes, by gradients: {found.spec.gives}"
+    return f"yes, by gradients: {found.spec.given}"
 
 
 def _show_design(name: str) -> None:
@@ -101,25 +103,33 @@ def _show_design(name: str) -> None:
 
 
 def _served(method: GradientMethod) -> str:
-    return "from Python" if method.runner == "python" else f"needs {method.needs}"
+    return "from Python only" if method.runner == "python" else f"needs {method.needs}"
+
+
+def _source(method: GradientMethod) -> str:
+    return f"{method.paper}; {method.equation}" if method.equation else method.paper
 
 
 def _show_gradient(method: GradientMethod) -> None:
     rows = {
         "method": f"{method.name}: {method.title}",
         "formula": method.formula,
-        "source": f"{method.paper} ({method.equation})" if method.equation else method.paper,
+        "source": _source(method),
         "scale": "a difference of losses"
         if method.scale == "loss"
         else "a ranking: only order and ratios mean something",
         "needs": method.needs,
     }
+    own = [name for name, readers in READERS.items() if method.name in readers]
+    if own:
+        rows["takes"] = ", ".join(own)
     for key, text in rows.items():
         click.echo(f"{key:<8} {text}")
     if method.runner == "python":
-        click.echo(f"\nNext: from Python, {method.function}")
+        click.echo(f"no job carries it out: {method.refused}\n\nNext: from Python, {method.function}")
     else:
-        click.echo(f"\nNext: put {{method: {method.name}}} under `gradients:` in the job file")
+        groups = ", groups: class" if method.runner == "groups" else ""
+        click.echo(f"\nNext: put {{method: {method.name}{groups}}} under `gradients:` in the job file")
 
 
 def _show(name: str) -> None:

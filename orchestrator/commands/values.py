@@ -65,7 +65,7 @@ def command(
         _compare(result, value, of, campaign)
         return
     spec = gradient_spec(loaded, value)
-    if spec is not None and spec.gives in {"strongest", "groups"}:
+    if spec is not None and spec.given in {"strongest", "groups"}:
         show_gradients(result, result.gradient(value), output, file_format)
         return
     with PlacedInfluences(loaded, lambda note: click.echo(note, err=True)) as pool:

@@ -39,7 +39,7 @@ def command(ctx: click.Context, *, job: Path, mend: bool, values: tuple[Path, ..
 
     bad = list(bad_files(stored, count))
     for each in bad:
-        click.echo(f"{each.campaign.name}: {shown(each.name)}: {each.what}")
+        click.echo(f"{each.owner}: {shown(each.name)}: {each.what}")
     if not bad:
         click.echo(f"{counted(read[0], 'file')} in {counted(len(stored.runs), 'campaign')}: all whole\n")
         click.echo(f"Next: apportion report {job}")
@@ -73,4 +73,4 @@ def _repair(stored: StoredJob, bad: list[BadFile], job: Path) -> None:
         click.echo(f"set aside: {place}")
     if any(is_side_file(each.name) for each in bad):
         click.echo(f"apportion extend {job}, as it was typed before, makes losses on added test sets again")
-    click.echo(f"\nNext: apportion resume {job}, which trains exactly what is gone")
+    click.echo(f"\nNext: apportion resume {job}, which trains and computes exactly what is gone")

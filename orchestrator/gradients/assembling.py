@@ -4,10 +4,10 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
-from estimators.arrays import FloatArray
 from estimators.gradient.facts import merged_facts
 from estimators.gradient.top_scores import TopScores, merged_top
 from estimators.gradient.trak_scores import ModelScores, averaged
@@ -31,14 +31,17 @@ class Assembled:
 
 
 def assembled(
-    spec: GradientSpec, blocks: Mapping[GradientTask, str], store: ChunkStore, *, n: int, n_test: int
+    spec: GradientSpec, blocks: Mapping[GradientTask, str], store: ChunkStore, shape: tuple[int, int], groups: int = 0
 ) -> Assembled | None:
-    """The blocks of one entry, by kind and place; None where one of them is missing. Raises ChunkError for damage."""
+    """The blocks of one entry, by kind and place; None where one of them is missing. Raises ChunkError for damage.
+
+    shape: n and n_test. groups: how many there are, where the entry gives sums over them.
+    """
     if not blocks:
         return None
     tally = _Tally()
-    parts = _scores(spec, tally.noted(_read(blocks, store, "gradient")), n, n_test)
-    own = np.zeros(n)
+    parts = _scores(spec, tally.noted(_read(blocks, store, "gradient")), shape, groups)
+    own = np.zeros(shape[0])
     for task, block in tally.noted(_read(blocks, store, "self")):
         own[task.rows : task.rows + len(block.arrays["own"])] += block.arrays["own"]
     for _ in tally.noted(_read(blocks, store, "stationarity")):
@@ -51,15 +54,15 @@ def assembled(
     return Assembled(found, tally.facts, told["loss"], told["deletion"], tuple(told["notes"]))
 
 
-def _scores(spec: GradientSpec, blocks: Iterable[Block], n: int, n_test: int) -> Parts:
+def _scores(spec: GradientSpec, blocks: Iterable[Block], shape: tuple[int, int], groups: int) -> Parts:
     if spec.method == "trak":
         return _averaged(blocks)
-    if spec.gives == "matrix":
-        return _matrix(blocks, n, n_test)
-    if spec.gives == "mean":
-        return _means(blocks, n)
-    if spec.gives == "groups":
-        return _sums(blocks, n_test)
+    if spec.given == "matrix":
+        return _matrix(blocks, *shape)
+    if spec.given == "mean":
+        return _means(blocks, shape[0])
+    if spec.given == "groups":
+        return _sums(blocks, (groups, shape[1]))
     return _tops(blocks, spec.strongest)
 
 
@@ -112,12 +115,12 @@ def _means(blocks: Iterable[Block], n: int) -> Parts:
     return Parts(mean=mean)
 
 
-def _sums(blocks: Iterable[Block], n_test: int) -> Parts:
-    sums: FloatArray | None = None
+def _sums(blocks: Iterable[Block], shape: tuple[int, int]) -> Parts:
+    sums = np.zeros(shape)
     for task, block in blocks:
         scores = block.arrays["scores"]
-        sums = np.zeros((len(scores), n_test)) if sums is None else sums
-        sums[:, task.columns : task.columns + scores.shape[1]] += scores
+        rows = block.arrays.get("positions", np.arange(len(scores)))
+        sums[rows, task.columns : task.columns + scores.shape[1]] += scores
     return Parts(sums=sums)
 
 
@@ -136,9 +139,13 @@ def _tops(blocks: Iterable[Block], count: int) -> Parts:
 def _averaged(blocks: Iterable[Block]) -> Parts:
     """TRAK's means over models."""
     names = [each.name for each in fields(ModelScores)]
-    models = (ModelScores(**{name: block.arrays[name] for name in names}) for _, block in blocks)
+    models = (_models({name: block.arrays[name] for name in names}) for _, block in blocks)
     first = next(models, None)
     if first is None:
         return Parts()
     values, own = averaged(itertools.chain([first], models), output="loss")
     return Parts(values=values, own=own)
+
+
+def _models(arrays: dict[str, Any]) -> ModelScores:
+    return ModelScores(**arrays | {"models": arrays["models"].item()})

@@ -13,15 +13,18 @@ from workers.chunk_types import Fingerprints
 from workers.gradient_specs import GradientSpec
 from workers.stores import open_chunk_store
 
-ARITHMETIC_VERSION = 2
+ARITHMETIC_VERSION = 3
+"""Raised where values of the same entry become others, a default of `GradientSpec` that is another included."""
+_APART = ("name", "campaign")
 
 
 def gradient_identity(spec: GradientSpec, prepared: Prepared) -> str:
     """A hash of the method with its options, and of data, learner, code and the campaign whose models it takes.
 
-    The entry's own name is no part of it.
+    The entry's own name is no part of it, nor is what it leaves unsaid, so that an option added later changes nothing.
     """
-    options = {name: value for name, value in asdict(spec).items() if name not in {"name", "campaign"}}
+    unsaid = asdict(GradientSpec(method=spec.method)) | {"method": None}
+    options = {name: value for name, value in asdict(spec).items() if value != unsaid[name] and name not in _APART}
     if spec.campaign is not None:
         options["campaign"] = campaign_named(spec.campaign, prepared).id
     text = json.dumps([ARITHMETIC_VERSION, options, asdict(prepared.fingerprints)], sort_keys=True)

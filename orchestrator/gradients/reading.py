@@ -40,13 +40,13 @@ def whole_values(prepared: Prepared, spec: GradientSpec, store: ChunkStore) -> G
     """The same, None where blocks are missing."""
     data = prepared.loaded.dataset
     blocks = blocks_stored(store.names(), gradient_identity(spec, prepared))
+    names = () if spec.grouped_by is None else groups_of(prepared.loaded, spec.grouped_by)[1]
     try:
-        found = assembled(spec, blocks, store, n=data.n, n_test=data.n_test)
+        found = assembled(spec, blocks, store, (data.n, data.n_test), len(names))
     except ChunkError as error:
         raise StoreRefused(str(error), mend="remove the file; `apportion run JOB` computes it again") from error
     if found is None:
         return None
-    names = () if spec.groups is None else groups_of(prepared.loaded, spec.groups)[1]
     notes, warnings = _notes(spec, found), _warnings(spec, found.facts)
     return gradient_values(spec, found.loss, found.parts, found.facts, notes, warnings, names)
 
@@ -73,10 +73,10 @@ def stored_gradient(
     if others:
         raise EstimatorError(f"{spec.label} is a gradient method's value: of the training loss on the job's own tests")
     found = stored_values(job, loaded, spec)
-    value = found.influence or found.mean or (found.self_influence if spec.gives == "self" else None)
+    value = found.influence or found.mean or (found.self_influence if spec.given == "self" else None)
     if value is None:
         raise EstimatorError(
-            f"{spec.label} gives {spec.gives}, neither a matrix nor a number an instance: from Python, "
+            f"{spec.label} gives {spec.given}, neither a matrix nor a number an instance: from Python, "
             f"result.gradient({spec.label!r})"
         )
     return value

@@ -13,9 +13,11 @@ from estimators.seeding import retrain_seeds
 from orchestrator.errors import Interrupted
 from orchestrator.gradients.grouping import groups_of
 from orchestrator.gradients.identity import campaign_named, gradient_identity, gradient_store, run_identity
+from orchestrator.gradients.listing import listed_identity, put_listing
 from orchestrator.gradients.reading import read_gradient, whole_values
 from orchestrator.kept_models import models_stored
-from orchestrator.placement import IN_PROCESS, device_of, workers_that_fit
+from orchestrator.placement import IN_PROCESS, device_of
+from orchestrator.preparation import Prepared
 from orchestrator.session import Session
 from workers.chunk_store import ChunkStore
 from workers.gradient_file import blocks_stored, read_block
@@ -43,6 +45,7 @@ def run_gradients(session: Session, say: Callable[[str], None], stopping: Callab
         if found is None:
             _run(session, spec, store, say, stopping)
             found = read_gradient(prepared, spec, store)
+        _list(prepared, spec, store)
         label = re.sub(r"[^A-Za-z0-9_. -]", "_", spec.label)
         figures = {f"gradient {label} {name}": value for name, value in found.facts.items()}
         journal.metrics(0, {name: value for name, value in figures.items() if math.isfinite(value)}, last=True)
@@ -71,7 +74,7 @@ def _run(
         from orchestrator.cluster.gradient_crew import computed_on_ray  # noqa: PLC0415 - Ray takes seconds to import
 
         fixed = replace(request, block_rows=work.block_rows)
-        finished = computed_on_ray(job, fixed, missing, count=workers_that_fit(job))
+        finished = computed_on_ray(job, fixed, missing)
     for count, _ in enumerate(finished, 1):
         session.lease.check()
         if stopping() and count < len(missing):
@@ -80,6 +83,17 @@ def _run(
                 signal_number=stopping(),
                 mend=f"go on: apportion resume {job.origin.path or 'JOB'}",
             )
+
+
+def _list(prepared: Prepared, spec: GradientSpec, store: ChunkStore) -> None:
+    """Write down what the entry's values are made of, where that is not written yet."""
+    names, identity, prints = store.names(), gradient_identity(spec, prepared), prepared.fingerprints
+    if identity in {listed_identity(name) for name in names}:
+        return
+    behind = [trajectory_stored(names, run_identity(spec.recorded, prints))] if spec.recorded else []
+    if not spec.recorded and spec.campaign is None:
+        behind = [whole_stored(names, run_identity(f"model {k}", prints)) for k in range(spec.models_needed)]
+    put_listing(store, identity, [*blocks_stored(names, identity).values(), *filter(None, behind)])
 
 
 def _request(session: Session, spec: GradientSpec, store: ChunkStore, say: Callable[[str], None]) -> "GradientRequest":
@@ -97,7 +111,7 @@ def _request(session: Session, spec: GradientSpec, store: ChunkStore, say: Calla
         address=store.address,
         identity=gradient_identity(spec, prepared),
         run=_recorded(session, recorded, store, say) if recorded else "",
-        groups=None if spec.groups is None else groups_of(prepared.loaded, spec.groups)[0],
+        groups=None if spec.grouped_by is None else groups_of(prepared.loaded, spec.grouped_by)[0],
     )
 
 

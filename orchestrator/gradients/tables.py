@@ -56,7 +56,7 @@ def show_gradients(result: JobResult, found: GradientValues, output: Path | None
         click.echo(f"note: {note}", err=True)
     table = gradient_table(result, found)
     if output is None:
-        click.echo(f"{found.spec.label} on {found.loss}, {found.spec.gives}, {len(table):,} rows")
+        click.echo(f"{found.spec.label} on {found.loss}, {found.spec.given}, {len(table):,} rows")
         click.echo(table.head(_ROWS_SHOWN).to_string(index=False, float_format=lambda number: f"{number:.4g}"))
         click.echo("\nNext: the same with -o values.parquet (or .csv)")
         return

@@ -73,7 +73,8 @@ def gradient_values(
     if parts.values is not None:
         mean = parts.values.mean(axis=1)
     data = None if mean is None else _instances(spec.label, loss, mean, said, parts.mean_variances)
-    own = None if parts.own is None else _instances(f"{spec.label} self-influence", loss, parts.own, said)
+    of_own = spec.label if gradient_method(spec.method).gives == "self" else f"{spec.label} self-influence"
+    own = None if parts.own is None else _instances(of_own, loss, parts.own, said)
     return GradientValues(
         spec=spec,
         loss=loss,

@@ -27,7 +27,8 @@ from orchestrator.jobs.origin import Origin
 from orchestrator.jobs.value_spec import ValueSpec
 from workers.chunk_types import Precision
 from workers.errors import LearnerError
-from workers.gradient_specs import GRADIENT_LEARNERS, GradientSpec, served_method
+from workers.gradient_served import served_method
+from workers.gradient_specs import GRADIENT_LEARNERS, GradientSpec
 from workers.learner_specs import LearnerSpec, Seed
 
 _Size = Annotated[int, Field(ge=1)]

@@ -5,6 +5,7 @@
     manifest    lists of rows that no run names any more
     deleted     chunks of campaigns whose runs were deleted in MLflow (in a folder; a server keeps those itself)
     temporary   what killed writers have left
+    gradient    blocks, runs and models of gradient values that no entry of the job refers to
 
 Nothing else is touched: not what was set aside, not the read cache, not a plan.
 """
@@ -17,6 +18,8 @@ from typing import Literal
 
 from estimators.errors import EstimatorError
 from orchestrator.errors import StoreRefused
+from orchestrator.gradients.identity import gradient_store
+from orchestrator.keeping.gradient_files import unreferred_gradient_files
 from orchestrator.plan import PLAN_FILE, PlanFacts, RowId
 from orchestrator.results import StoredJob
 from orchestrator.store.compaction import rows_that_count
@@ -31,7 +34,7 @@ from workers.errors import ChunkError
 from workers.stores.folder import FolderStore
 from workers.whole_file import sweep
 
-Kind = Literal["joined", "unplanned", "manifest", "deleted", "temporary"]
+Kind = Literal["joined", "unplanned", "manifest", "deleted", "temporary", "gradient"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def garbage(stored: StoredJob) -> list[Garbage]:
     """
     stored.store.refresh(listing=True)
     found = [each for run in stored.runs for each in _of_campaign(stored, run)]
-    return [*found, *_of_deleted_runs(stored)]
+    return [*found, *_of_deleted_runs(stored), *_of_gradients(stored)]
 
 
 def remove(stored: StoredJob, found: list[Garbage]) -> int:
@@ -62,6 +65,8 @@ def remove(stored: StoredJob, found: list[Garbage]) -> int:
             shutil.rmtree(each.place)
         elif each.kind == "temporary":
             sweep(Path(each.place))
+        elif each.kind == "gradient":
+            _remove_file(gradient_store(stored.tracker, stored.parent), each)
         else:
             _remove_file(stored.store.chunks.stores[each.campaign], each)
     return sum(each.bytes for each in found)
@@ -80,10 +85,21 @@ def _of_campaign(stored: StoredJob, run: CampaignRun) -> Iterator[Garbage]:
     for name in names:
         if is_manifest(name) and name != run.tags.get(MANIFEST_TAG):
             yield Garbage("manifest", name, store.address, len(store.get(name)), run.campaign_id)
+    yield from _temporaries(store, run.campaign_id)
+
+
+def _temporaries(store: ChunkStore, campaign: str = "") -> Iterator[Garbage]:
     if isinstance(store, FolderStore) and store.folder.is_dir():
         size = sum(path.stat().st_size for path in store.folder.glob(".*.tmp"))
         if size:
-            yield Garbage("temporary", ".*.tmp", store.address, size, run.campaign_id)
+            yield Garbage("temporary", ".*.tmp", store.address, size, campaign)
+
+
+def _of_gradients(stored: StoredJob) -> Iterator[Garbage]:
+    store = gradient_store(stored.tracker, stored.parent)
+    for name in unreferred_gradient_files(stored):
+        yield Garbage("gradient", name, store.address, len(store.get(name)))
+    yield from _temporaries(store)
 
 
 def _chunks(stored: StoredJob, run: CampaignRun, store: ChunkStore) -> Iterator[Garbage]:

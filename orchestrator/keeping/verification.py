@@ -2,7 +2,7 @@
 
 After a repair nothing names the files that were set aside, so that `resume` trains exactly the rows that they held.
 Models cannot be had without a retrain, so the chunk of a bad file of models goes with it. Losses on added test sets
-(side files) are made again by `extend`.
+(side files) are made again by `extend`, blocks of gradient values, their models and recorded runs by `resume`.
 """
 
 import json
@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.errors import StoreRefused
+from orchestrator.gradients.identity import gradient_store
+from orchestrator.keeping.gradient_files import bad_gradient_files, lists_naming
 from orchestrator.plan import PLAN_FILE, PlanFacts
 from orchestrator.results import StoredJob
 from orchestrator.store.manifest import MANIFEST_TAG, decode_manifest, is_manifest
@@ -27,20 +29,25 @@ GONE = "gone: the campaign's manifest names it"
 
 @dataclass(frozen=True, slots=True)
 class BadFile:
-    """A file that is damaged, foreign or gone. campaign: whose run it belongs to."""
+    """A file that is damaged, foreign or gone. campaign: whose run it belongs to, None for gradient values."""
 
-    campaign: CampaignRun
+    campaign: CampaignRun | None
     name: str
     what: str
 
     @property
+    def owner(self) -> str:
+        """Whose it is, for people."""
+        return "gradients" if self.campaign is None else self.campaign.name
+
+    @property
     def is_gone(self) -> bool:
         """Whether there is nothing to set aside."""
-        return self.what == GONE
+        return self.what.startswith("gone: ")
 
 
 def bad_files(stored: StoredJob, say: Callable[[int], None] | None = None) -> Iterator[BadFile]:
-    """Read every file of every campaign; say: told how many were read so far."""
+    """Read every file of every campaign, and of gradient values; say: told how many were read so far."""
     read = 0
     for run in stored.runs:
         store = stored.store.chunks.stores[run.campaign_id]
@@ -53,6 +60,13 @@ def bad_files(stored: StoredJob, say: Callable[[int], None] | None = None) -> It
             read += 1
             if say is not None:
                 say(read)
+    for name, what in bad_gradient_files(stored):
+        if what:
+            yield BadFile(None, name, what)
+        if not what.startswith("gone: "):
+            read += 1
+            if say is not None:
+                say(read)
 
 
 def repair(stored: StoredJob, bad: list[BadFile]) -> list[str]:
@@ -62,17 +76,25 @@ def repair(stored: StoredJob, bad: list[BadFile]) -> list[str]:
     """
     places = []
     for each in bad:
-        store = stored.store.chunks.stores[each.campaign.campaign_id]
-        if each.is_gone:
+        store = _store_of(stored, each)
+        lists = lists_naming(store, each.name) if each.campaign is None else []
+        moved = [*lists] if each.is_gone else [each.name, *lists, *_chunks_of_models(store, each.name)]
+        if not moved:
             continue
         if not isinstance(store, Tidying):
             raise StoreRefused(f"files cannot be moved in {store.address}", mend=f"move {each.name} away by hand")
-        places += [store.set_aside(name) for name in (each.name, *_chunks_of_models(store, each.name))]
+        places += [store.set_aside(name) for name in moved]
         _write_identities(stored, store, each.name)
-    for run in {each.campaign.run_id: each.campaign for each in bad}.values():
+    for run in {each.campaign.run_id: each.campaign for each in bad if each.campaign is not None}.values():
         if run.tags.get(MANIFEST_TAG):
             stored.tracker.set_tags(run.run_id, {MANIFEST_TAG: ""})
     return places
+
+
+def _store_of(stored: StoredJob, file: BadFile) -> ChunkStore:
+    if file.campaign is None:
+        return gradient_store(stored.tracker, stored.parent)
+    return stored.store.chunks.stores[file.campaign.campaign_id]
 
 
 def is_side_file(name: str) -> bool:

@@ -77,9 +77,10 @@ def _of_gradients(stored: StoredJob, spec: GradientSpec, value: str, say: Say) -
         if value == spec.label:
             say(f"note: the values of {spec.label} are not whole in the store yet")
         return
+    own = found.self_influence
+    if own is not None and own.value == value:
+        yield from _batches(own, None)
     if value != spec.label:
-        if found.self_influence is not None:
-            yield from _batches(found.self_influence, None)
         return
     if (chosen := found.influence or found.mean) is not None:
         yield from _batches(chosen, None)
@@ -110,7 +111,7 @@ def gradients_table(stored: StoredJob) -> pa.Table:
             {
                 "value": spec.label,
                 "method": spec.method,
-                "gives": spec.gives,
+                "gives": spec.given,
                 "scale": gradient_method(spec.method).scale,
                 "whole": found is not None,
                 "loss": None if found is None else found.loss,

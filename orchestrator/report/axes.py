@@ -52,7 +52,7 @@ def _axis(
 ) -> Axis:
     known = [value for value in values if math.isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    if low == high:
+    if high - low <= _ROUNDING * max(abs(low), abs(high)):  # equal, to rounding
         pad = abs(low) / 2 or 0.5
         low, high = low - pad, high + pad
     step = round_step((high - low) / count)

@@ -1,5 +1,6 @@
 """The section on faithfulness: do the values predict retrains that they have not seen?"""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from orchestrator.evaluation.record import Evaluation, Judged, RemovalPoint, Score
@@ -10,7 +11,7 @@ from orchestrator.report.names import in_words
 from orchestrator.report.phrases import UNKNOWN, count, fixed
 
 NORMAL_95 = 1.96
-MOST_DRAWN = 16
+MOST_DRAWN = 40
 CURVES = ("one", "two", "three", "four")
 
 
@@ -23,6 +24,7 @@ class FaithfulnessRow:
     source: str
     scale: str
     datamodeling: str
+    better_than: str
     label_errors: str
     references: tuple[str, ...]
 
@@ -52,6 +54,7 @@ def faithfulness(contents: ReportInput) -> Faithfulness | None:
     references = tuple(dict.fromkeys(name for each in found.estimators for name in each.references))
     ordered = sorted(found.estimators, key=_rank)
     charts = (_scores(found, ordered), _removal(found.removal))
+    worse = Counter(each.better for each in found.differences)
     same = found.smallest == found.largest
     return Faithfulness(
         subsets=count(found.subsets),
@@ -61,7 +64,7 @@ def faithfulness(contents: ReportInput) -> Faithfulness | None:
         ceiling=UNKNOWN if found.ceiling is None else fixed(found.ceiling, 3),
         ceiling_source=found.ceiling_source,
         references=tuple(in_words(name) for name in references),
-        rows=tuple(_row(place, each, references) for place, each in enumerate(ordered, start=1)),
+        rows=tuple(_row(place, each, references, worse) for place, each in enumerate(ordered, start=1)),
         orders=tuple(
             f"{in_words(each.better)} predicts better than {in_words(each.worse)}, by {fixed(each.difference, 3)} ± "
             f"{fixed(NORMAL_95 * each.standard_error, 3)}"
@@ -76,13 +79,14 @@ def _rank(judged: Judged) -> float:
     return 2.0 if judged.datamodeling.value is None else -judged.datamodeling.value
 
 
-def _row(place: int, judged: Judged, references: tuple[str, ...]) -> FaithfulnessRow:
+def _row(place: int, judged: Judged, references: tuple[str, ...], worse: Counter[str]) -> FaithfulnessRow:
     return FaithfulnessRow(
         place=place,
         name=in_words(judged.name),
         source=judged.source,
         scale="differences of losses" if judged.scale == "loss" else "ranks only",
         datamodeling=_figure(judged.datamodeling),
+        better_than=count(worse[judged.name]) if worse[judged.name] else "",
         label_errors=_figure(judged.label_errors),
         references=tuple(_figure(judged.references.get(name, Score())) for name in references),
     )

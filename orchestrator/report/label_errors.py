@@ -8,7 +8,7 @@ import numpy as np
 from estimators.arrays import BoolArray
 from estimators.evaluation.label_errors import LabelErrorDetection
 from orchestrator.report.axes import horizontal, vertical
-from orchestrator.report.charts import Chart, Series, compared, histogram, lines
+from orchestrator.report.charts import Chart, Dot, Line, Series, compared, histogram, lines
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.names import in_words
 from orchestrator.report.phrases import UNKNOWN, count, interval, loss_in_words, percent
@@ -17,14 +17,16 @@ from orchestrator.report.suspicion import Score, detection, errors_met
 
 SUSPECTS = {"pictures": 24, "rows": 15, "plain": 20}
 POINTS = 101
+FEWEST_COMPARED = 3
 NORMAL_95 = 1.96
 CURVES = ("one", "two", "three", "four")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRow:
-    """A score in the table of scores."""
+    """A score in the table of scores, numbered from 1."""
 
+    place: int
     name: str
     loss: str
     campaign: str
@@ -47,11 +49,13 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class SuspectList:
-    """The most suspicious instances by one score."""
+    """The most suspicious instances by one score, and how the score is distributed."""
 
     name: str
     loss: str
+    auroc: str
     suspects: tuple[Suspect, ...]
+    charts: tuple[Chart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +72,16 @@ class LabelErrors:
 def label_errors(contents: ReportInput, scores: list[Score], instances: Instances) -> LabelErrors:
     """The section's figures, tables and pictures."""
     known = contents.known_label_errors
-    selves = shown_self_scores(scores)
-    charts = [] if known is None else _effort_charts(_shown(contents, scores), known)
-    charts += [chart for score in selves if (chart := _distribution(score, known)) is not None]
+    rows = tuple(_row(place, score, known, contents.label_error_share) for place, score in enumerate(scores, start=1))
+    charts = [] if known is None else [_areas(rows), *_effort_charts(_shown(contents, scores), known)]
     return LabelErrors(
         known=None if known is None else int(np.count_nonzero(known)),
         share=percent(contents.label_error_share),
-        rows=tuple(_row(score, known, contents.label_error_share) for score in scores),
-        lists=tuple(_suspects(score, instances) for score in selves),
-        charts=tuple(charts),
+        rows=rows,
+        lists=tuple(
+            _suspects(score, instances, known, contents.label_error_share) for score in shown_self_scores(scores)
+        ),
+        charts=tuple(chart for chart in charts if chart is not None),
     )
 
 
@@ -106,9 +111,10 @@ def auroc_words(found: LabelErrorDetection) -> str:
     return f"{area} ± {max(half, 0.001):.3f}" if half > 0.0 else area
 
 
-def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
+def _row(place: int, score: Score, known: BoolArray | None, share: float) -> ScoreRow:
     found = None if known is None else detection(score, known, share)
     return ScoreRow(
+        place=place,
         name=score_name(score),
         loss=loss_in_words(score.values.loss),
         campaign=score.campaign,
@@ -121,7 +127,7 @@ def _row(score: Score, known: BoolArray | None, share: float) -> ScoreRow:
     )
 
 
-def _suspects(score: Score, instances: Instances) -> SuspectList:
+def _suspects(score: Score, instances: Instances, known: BoolArray | None, share: float) -> SuspectList:
     top = [int(player) for player in score.order[: SUSPECTS[instances.kind]] if np.isfinite(score.suspicion[player])]
     values, certain, half = score.values, score.values.certain(), score.values.half_widths()
     at = {int(player): place for place, player in enumerate(values.train_index)}
@@ -129,7 +135,10 @@ def _suspects(score: Score, instances: Instances) -> SuspectList:
         Suspect(instances.train(p), interval(float(values.values[at[p]]), float(half[at[p]])), bool(certain[at[p]]))
         for p in top
     ]
-    return SuspectList(score_name(score), loss_in_words(values.loss), tuple(suspects))
+    area = "" if known is None else auroc_words(detection(score, known, share))
+    chart = _distribution(score, known)
+    charts = () if chart is None else (chart,)
+    return SuspectList(score_name(score), loss_in_words(values.loss), area, tuple(suspects), charts)
 
 
 def _shown(contents: ReportInput, scores: list[Score]) -> list[Score]:
@@ -163,6 +172,30 @@ def _effort_charts(scores: list[Score], known: BoolArray) -> list[Chart]:
         ),
     ]
     return [chart for chart in charts if chart is not None]
+
+
+def _areas(rows: tuple[ScoreRow, ...]) -> Chart | None:
+    """One dot a score: how well it ranks the known errors, with its 95 % interval. From three scores on."""
+    found = [(row, row.detection) for row in rows if row.detection is not None and math.isfinite(row.detection.auroc)]
+    if len(found) < FEWEST_COMPARED:
+        return None
+    spans = [(each.auroc, NORMAL_95 * each.auroc_standard_error) for _, each in found]
+    x = horizontal("score, numbered as in the table", [0.5, len(rows) + 0.5], tight=True)
+    y = vertical("AUROC", [0.5, *(area + half * sign for area, half in spans for sign in (-1, 1))])
+    dots = tuple(
+        Dot(
+            x.place(row.place),
+            y.place(area),
+            y.place(area - half),
+            y.place(area + half),
+            "pro" if row.self_score else "mute",
+        )
+        for (row, _), (area, half) in zip(found, spans, strict=True)
+    )
+    legend = (Series("an instance's own loss", "pro"), Series("the mean test loss", "mute"))
+    level = (Line(f"{x.start},{y.place(0.5)} {x.end},{y.place(0.5)}", "chance"),)
+    caption = "Area under the ROC curve with its 95 % interval; the line is a random order."
+    return Chart("Known errors ranked first", x, y, dots=dots, lines=level, legend=legend, caption=caption)
 
 
 def _distribution(score: Score, known: BoolArray | None) -> Chart | None:

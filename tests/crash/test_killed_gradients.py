@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -36,19 +37,29 @@ class Net(nn.Module):
             time.sleep(0.04)
         return self.layer(x)
 """
+# the same in training; elsewhere it tells each time that it is asked
+TICKING = NET.replace(
+    "time.sleep(0.04)",
+    """time.sleep(0.002)
+            with open(os.path.join(os.environ["COUNTS"], "ticks"), "ab") as ticks:
+                ticks.write(b".")""",
+).replace("import time", "import os\nimport time")
+SOLVED = """\
+  - {{method: influence_function, name: solved, curvature: lissa, batch: 5, depth: 300, scaling: 4.0, tolerance: 10.0}}
+"""
 SCORES = ("gradient-", "self-")
 BLOCKS = 8 * 2 + 3
 """A block of scores and one of self-influence a checkpoint, and three blocks of 64 of 150 tests."""
 
 
-def job_in(folder: Path, address: str, template: Path) -> Path:
+def job_in(folder: Path, address: str, template: Path, *, net: str = NET, more: str = "") -> Path:
     folder.mkdir()
     generator = np.random.default_rng(3)
     for name, rows in (("train", 30), ("test", 150)):
         X = generator.normal(size=(rows, 3)).astype(np.float32)
         np.savez(folder / f"{name}.npz", X=X, y=(X[:, 0] + 0.3 * generator.normal(size=rows) > 0).astype(np.int64))
-    (folder / "net.py").write_text(NET, encoding="utf-8")
-    (folder / "job.yaml").write_text(JOB.format(address=address), encoding="utf-8")
+    (folder / "net.py").write_text(net, encoding="utf-8")
+    (folder / "job.yaml").write_text((JOB + more).format(address=address), encoding="utf-8")
     (folder / "apportion.db").write_bytes(template.read_bytes())
     (folder / "counts").mkdir()
     return folder / "job.yaml"
@@ -102,6 +113,36 @@ def test_a_driver_killed_among_blocks_is_resumed_to_the_same_files(
         names, stood, computed = killed_and_resumed(tmp_path, "in_process", template_database, after=after)
         assert names == undisturbed
         assert computed == BLOCKS - stood
+
+
+@pytest.mark.slow
+def test_a_driver_killed_in_mid_solve_and_in_mid_block_is_resumed_to_the_same_files(
+    tmp_path: Path, template_database: Path
+) -> None:
+    clean = job_in(tmp_path / "clean", "in_process", template_database, net=TICKING, more=SOLVED)
+    assert finish("run", clean) == 0, (clean.parent / "log.txt").read_text()
+    for entry, asked in (("solved", 60), ("sgd_influence", 8)):
+        job = job_in(tmp_path / entry, "in_process", template_database, net=TICKING, more=SOLVED)
+        process = start("run", job)
+        stood = killed_within(job, process, entry, asked)
+        before = files(job)
+        assert blocks(before) == stood, "the block in hand was not killed in its middle"
+        assert finish("resume", job) == 0, (job.parent / "log.txt").read_text()
+        assert {name: files(job)[name] for name in before} == before
+        assert set(files(job)) == set(files(clean))
+
+
+def killed_within(job: Path, process: subprocess.Popen[bytes], entry: str, asked: int) -> int:
+    """Kill the driver once the model was asked so often since the entry's first block began; blocks at that time."""
+    ticks, log, deadline = job.parent / "counts" / "ticks", job.parent / "log.txt", time.monotonic() + 200
+    while f"{entry}: " not in log.read_text() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    stood, begun = blocks(files(job)), ticks.stat().st_size
+    while ticks.stat().st_size < begun + asked and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert process.poll() is None, log.read_text()
+    end_tree(process, everything=False)
+    return stood
 
 
 @pytest.mark.ray

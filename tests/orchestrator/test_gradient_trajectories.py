@@ -31,11 +31,13 @@ class Net(nn.Module):
 """
 METHODS = """\
 gradients:
-  - {method: sgd_influence}
-  - {method: hydra}
+  - {method: sgd_influence, self_influence: true}
+  - {method: hydra, self_influence: true}
   - {method: hydra_fast}
   - {method: in_run_shapley}
   - {method: source, curvature: exact, dtype: float64, segments: 2}
+  - {method: source, name: own, curvature: exact, dtype: float64, segments: 2, gives: self}
+  - {method: tracin_ad}
   - {method: tracin_cp, trajectory: every 2 epochs}
 """
 
@@ -79,6 +81,29 @@ def test_values_are_those_of_the_recorded_run(job):
     assert any("24 steps of sgd" in note for note in found.notes)
     assert any("plain gradient descent" in note for note in result.values("in_run_shapley").notes)
     assert not any("plain gradient descent" in note for note in found.notes)
+
+
+def test_unrolled_methods_have_influence_on_own_losses_where_it_is_asked_for(job):
+    stored, result = stored_job(job), open_result(job)
+    store = gradient_store(stored.tracker, stored.parent)
+    every = trajectory_stored(store.names(), run_identity("all", stored.prepared.fingerprints))
+    problem = gradient_problem(stored.prepared.learner())
+    exact = np.diagonal(sgd_influence(run_of(problem, read_trajectory(every, store.get(every))), problem.train).values)
+    for method, near in (("sgd_influence", 1e-6), ("hydra", 1e-4)):
+        found = result.gradient(method).self_influence
+        assert found.value == f"{method} self-influence"
+        np.testing.assert_allclose(found.values, exact, atol=near * np.abs(exact).max())
+    source = result.gradient("source").self_influence.values
+    np.testing.assert_array_equal(result.values("own").values, source)
+    for values in (source, result.gradient("in_run_shapley").self_influence.values):
+        assert np.corrcoef(values, exact)[0, 1] > 0.5
+
+
+def test_anomaly_scores_are_the_training_set_s_influence_together(job):
+    found = open_result(job).gradient("tracin_ad")
+    assert found.group_names == ("all",)
+    assert found.groups.shape == (1, 10)
+    assert found.influence is None
 
 
 def test_gradient_values_are_judged_beside_those_of_retrains(job):

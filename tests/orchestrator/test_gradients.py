@@ -1,5 +1,7 @@
 """Gradient methods of a job: values of the job's own models, stored block by block, resumed, and asked for by name."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,22 @@ def test_only_what_is_missing_is_computed_again_with_the_same_bits(job, monkeypa
     store, blocks = blocks_of(job)
     assert {name: store.get(name) for name in blocks.values()} == before
     assert computed == [("gradient", 0, 0, 16)]
+
+
+def test_models_of_trak_are_summed_in_a_few_parts(job, monkeypatch):
+    entry = "gradients: [{method: trak, models: 5, dimensions: 2, damping: 0.1}]\n"
+    path = Path(job.origin.path)
+    path.write_text(JOB.replace("values: [downsampling, banzhaf]\n", "") + entry)
+    many = load_job(path)
+    whole = run(many).values("trak").values
+    store, blocks = blocks_of(many)
+    assert len(blocks) == 5
+    for name in blocks.values():
+        store.remove(name)
+    monkeypatch.setattr("workers.gradient_trak.MOST_PARTS", 2)
+    again = run(many).values("trak").values
+    assert len(blocks_of(many)[1]) == 2
+    np.testing.assert_allclose(again, whole, rtol=1e-12)
 
 
 def test_ridge_is_leave_one_out_in_closed_form_to_first_order(tmp_path, tracking_database):

@@ -41,6 +41,33 @@ def in_run_shapley(run: Run, test: Instances, *, order: int = 2) -> FloatArray:
     return values
 
 
+def own_in_run_shapley(run: Run, *, order: int = 2) -> FloatArray:
+    """Each training instance's value for its own loss [n] float64, the diagonal of the training set against itself."""
+    if order not in {1, 2}:
+        raise EstimatorError(f"In-Run Data Shapley of order {order}: it is 1 or 2")
+    values = np.zeros(len(run.train))
+    for at in range(len(run.steps)):
+        rows, batch = run.batch(at)
+        here, factor = run.parameters(at), run.steps[at].rate / len(batch)
+        own = _flat(_gradients(run, here, batch))
+        side = _side(run, here, batch, own.sum(dim=0) if order == 2 else None, factor, weighted=True)
+        np.add.at(values, rows.cpu().numpy(), factor * (own.double() * side).sum(dim=1).detach().cpu().numpy())
+    return values
+
+
+def own_tracin_ideal(run: Run) -> FloatArray:
+    """The fall of each training instance's own loss at the steps that took it alone, [n] float64."""
+    values = np.zeros(len(run.train))
+    with torch.no_grad():
+        for at in range(len(run.steps)):
+            rows, batch = run.batch(at)
+            if len(rows) != 1:
+                raise EstimatorError(f"ideal TracIn needs batches of one instance; step {at} has {len(rows)}")
+            before, after = (run.test_losses(batch, run.parameters(step)).double() for step in (at, at + 1))
+            values[int(rows[0])] += float(before - after)
+    return values
+
+
 def tracin_ideal(run: Run, test: Instances) -> FloatArray:
     """The fall of every test loss at each step, told to the one instance of its batch, [n, n_test] float64.
 
@@ -76,8 +103,13 @@ def _gradients(run: Run, here: Parameters, instances: Instances) -> Parameters:
     return {name: each * instances.weights.view(-1, *[1] * (each.ndim - 1)) for name, each in found.items()}
 
 
-def _side(run: Run, here: Parameters, test: Instances, total: Tensor | None, factor: float) -> Tensor:
-    """g_j - (1/2) (eta/b) H_j sum_k g_k for each test instance, [m, p]; total: the sum, None = first order."""
+def _side(
+    run: Run, here: Parameters, test: Instances, total: Tensor | None, factor: float, *, weighted: bool = False
+) -> Tensor:
+    """g_j - (1/2) (eta/b) H_j sum_k g_k for each test instance, [m, p]; total: the sum, None = first order.
+
+    weighted: of training instances, whose losses count by their weights.
+    """
     if total is None:
         return _flat(_gradients(run, here, test))
     direction = _unflattened(total, here)
@@ -88,7 +120,8 @@ def _side(run: Run, here: Parameters, test: Instances, total: Tensor | None, fac
         return found
 
     gradients, curved = vmap(one)(test.features, test.labels)
-    return _flat(gradients) - 0.5 * factor * _flat(curved)
+    side = _flat(gradients) - 0.5 * factor * _flat(curved)
+    return side if test.weights is None or not weighted else side * test.weights[:, None]
 
 
 def _flat(tensors: Parameters) -> Tensor:

@@ -8,7 +8,7 @@ checkpoint, the penalty included (the paper averages factors over the segment's 
 influence function, a short one TracIn over expected visits. Instances are left out of the sum, the divisor staying n.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,24 +88,68 @@ def source_influence(
 
     Memory: the result and n_test vectors of p. Raises EstimatorError for another curvature.
     """
+    total = np.zeros((len(train), len(test)))
+    fit = _Fit(curvature, options or CurvatureOptions(damping=1e-12), decay)
+    for side, share in _sides(source, train, test, segments, final, fit):
+        total += share * _products(source, train, side)
+    return total
+
+
+def own_source_influence(
+    source: GradientSource,
+    train: Instances,
+    rows: Tensor,
+    segments: tuple[Segment, ...],
+    final: Checkpoint,
+    *,
+    curvature: CurvatureName = "ekfac",
+    options: CurvatureOptions | None = None,
+    decay: Decay = "exponential",
+) -> FloatArray:
+    """Influence of the training instances at positions `rows` on their own losses [r] float64. Raises as above."""
+    own, total = train[rows], np.zeros(len(rows))
+    fit = _Fit(curvature, options or CurvatureOptions(damping=1e-12), decay)
+    for side, share in _sides(source, train, own, segments, final, fit):
+        gradients = torch.cat([source.rows(block).dense() for block in own.blocks(source.block_rows)])
+        total += share * (gradients.double() * side).sum(dim=1).cpu().numpy()
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    curvature: CurvatureName
+    options: CurvatureOptions
+    decay: Decay
+
+
+def _sides(
+    source: GradientSource,
+    train: Instances,
+    test: Instances,
+    segments: tuple[Segment, ...],
+    final: Checkpoint,
+    fit: _Fit,
+) -> Iterator[tuple[Tensor, float]]:
+    """For each checkpoint, loaded: the test gradients [m, p] as its training gradients meet them, and its share."""
     source.load(final.parameters)
     vectors = torch.cat([source.rows(block).dense() for block in test.blocks(source.block_rows)])
-    total = np.zeros((len(train), len(test)))
     for segment in reversed(segments):
         source.load(segment.checkpoints[len(segment.checkpoints) // 2].parameters)
-        fitted = fit_curvature(curvature, source, train, options or CurvatureOptions(damping=1e-12))
+        fitted = fit_curvature(fit.curvature, source, train, fit.options)
         if not isinstance(fitted, SpectralCurvature):
-            raise EstimatorError(f"Source needs a curvature of known spectrum, not {curvature}: take ekfac or exact")
-        side = fitted.apply(segment.response(decay), vectors)
-        vectors = fitted.apply(segment.decay(decay), vectors)
+            raise EstimatorError(
+                f"Source needs a curvature of known spectrum, not {fit.curvature}: take ekfac or exact"
+            )
+        side = fitted.apply(segment.response(fit.decay), vectors)
+        vectors = fitted.apply(segment.decay(fit.decay), vectors)
         for checkpoint in segment.checkpoints:
             source.load(checkpoint.parameters)
-            total += _products(source, train, side) / (len(segment.checkpoints) * len(train))
-    return total
+            yield side, 1.0 / (len(segment.checkpoints) * len(train))
 
 
 def _products(source: GradientSource, train: Instances, side: Tensor) -> FloatArray:
     parts = tuple(part.contiguous() for part in source.layout.split(side))
-    rows: Callable[[Instances], Tensor] = lambda block: source.rows(block).times(parts)  # noqa: E731
-    found: FloatArray = torch.cat([rows(block) for block in train.blocks(source.block_rows)]).cpu().numpy()
+    found: FloatArray = (
+        torch.cat([source.rows(block).times(parts) for block in train.blocks(source.block_rows)]).cpu().numpy()
+    )
     return found

@@ -169,6 +169,12 @@ def test_blocks_groups_and_top_lists_are_views_of_the_matrix(record, monkeypatch
     expected = np.argsort(-values, axis=0, kind="stable")[:3]
     assert np.array_equal(top.indices, expected)
     np.testing.assert_allclose(top.values, np.take_along_axis(values, expected, axis=0), **EXACT)
+    assert engine.stretch > engine.source.block_rows
+    assert not engine._stages
+    monkeypatch.setattr("estimators.gradient.engine.SUMS", 1)
+    few = Engine(record, source, train, test, checkpoints)
+    assert few.stretch == few.source.block_rows
+    assert np.array_equal(few.strongest(3).values, top.values)
     worst = engine.strongest(2, opponents=True)
     assert np.array_equal(worst.indices, np.argsort(values, axis=0, kind="stable")[:2])
 
