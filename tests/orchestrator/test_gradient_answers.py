@@ -163,7 +163,7 @@ def test_the_report_has_a_section_of_its_own(job):
     assert "<svg" in section
     assert "Proponents" in section
     assert "Koh and Liang, ICML 2017" in section
-    for label in ("exact", "mean", "own", "tops", "sums", "unsolved", "tracin rp", "pbrf"):
+    for label in ("exact", "mean", "own", "tops", "sums", "unsolved", "TracInRP", "PBRF"):
         assert f"<bdi>{label}</bdi>" in section
     assert "exact self-influence" in page.split('<section id="labels">')[1].split("</section>")[0]
     tracker = open_tracker(job)
