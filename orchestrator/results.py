@@ -7,6 +7,9 @@ from pathlib import Path
 
 from estimators.errors import EstimatorError
 from estimators.influence import Influence, InstanceValues
+from estimators.methods.value_label import parsed_label
+from estimators.naming import entry_named
+from estimators.registry import VALUES
 from orchestrator.campaign import Campaign
 from orchestrator.data.axes import axes_of
 from orchestrator.data.datasets import LoadedData
@@ -110,6 +113,8 @@ class JobResult:
         spec = gradient_spec(self.job, value)
         if spec is not None:
             return stored_gradient(self.job, self.loaded, spec, others=of or over or self.test_set)
+        known = [*VALUES, *(each.label for each in self.job.gradients)]
+        entry_named(parsed_label(value)[0], dict.fromkeys(known), kind="value")
         together = pooled(self.campaigns)
         alone = any(not each.why_not(value) for each in self.campaigns)
         if together is not None and (campaign == POOLED or (campaign is None and not alone)):

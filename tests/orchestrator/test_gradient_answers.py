@@ -132,6 +132,11 @@ def test_commands_answer_for_gradients(job, capsys, tmp_path):
     assert "#3" in asked(capsys, "explain", path, "--train", str(best), "--value", "exact")
 
 
+def test_a_mistyped_entry_is_refused_with_the_nearest(job, capsys):
+    assert run_command(["values", str(job.origin.path), "--value", "exakt"]) == 2
+    assert "no value is called 'exakt'; did you mean exact?" in capsys.readouterr().err
+
+
 def test_questions_in_sql(job, capsys):
     path = job.origin.path
     query = (
