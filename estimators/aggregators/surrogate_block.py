@@ -27,6 +27,9 @@ ORDERS = (0.8, 2.5)
 ROWS_TO_FIT = 160
 END_NOISE = 1e-6
 
+CHOSEN = 5
+"""What is chosen on the rows that are averaged: four scales and the order."""
+
 MOST_UNLIKE = 0.025
 """Up to this difference between units their mean, which enters a variance by its square over their number, is taken
 from the product behind the value. A variance is off by twice this share of its mean square at the very worst, were the
@@ -183,6 +186,8 @@ class _Correction:
     members [n, m], in Fortran order. own, trust, share, spread [m, 1]. step, jump: what the surrogate's semivalue and
     the correction add where an instance is in, over where it is not. outside, taken: the same where it is not, [m].
     alike: what a unit adds to the correction, over what it adds to the value, where that is nearly the same for all.
+    optimism: what squared residuals are short of, since the surrogate's scales were chosen on the same items: Akaike's
+    final prediction error (1969), (k + 5) / (k - 5) for k items.
     """
 
     process: Process
@@ -196,6 +201,7 @@ class _Correction:
     taken: FloatArray
     sides: Sides
     alike: float | None
+    optimism: float
 
     @classmethod
     def of(cls, items: Items, surrogate: Surrogate, ends: EndRows) -> "_Correction":
@@ -217,6 +223,7 @@ class _Correction:
             taken=items.outside,
             sides=Sides.of(surrogate.members, items.inside, items.outside, np.where(drawn, items.units, -1)),
             alike=None,
+            optimism=_optimism(int(drawn.sum())),
         )
         return replace(found, alike=found.ratio()) if not surrogate.process.together else found
 
@@ -246,7 +253,7 @@ class _Correction:
         if self.alike is not None:
             inside *= self.alike / units
         variance = self.sides.variance(left_out, inside=None if self.alike is None else inside)
-        variance *= units**2
+        variance *= units**2 * self.optimism
         sums.variances[:, columns] += variance
 
     def expected(self, guides: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -254,7 +261,7 @@ class _Correction:
 
         By the kurtosis of the guides' residuals [m, g] in units of what is expected of each: 3 of normal ones.
         """
-        factor = (self.trust * self.spread)[:, 0] ** 2
+        factor = self.optimism * (self.trust * self.spread)[:, 0] ** 2
         expected, squares = self.sides.expected(factor * self.process.predicted)
         drawn = self.sides.place >= 0
         found = self.process.left_out(self.process.coefficients(guides))[drawn] ** 2
@@ -273,6 +280,11 @@ def _trusted(process: Process, drawn: BoolArray) -> FloatArray:
     typical = float(np.median(process.predicted[drawn]))
     trust: FloatArray = np.minimum(1.0, MOST_PREDICTED * typical / process.predicted)
     return trust
+
+
+def _optimism(items: int) -> float:
+    """How much larger squared residuals of new items would be than those of items on which five numbers were chosen."""
+    return (items + CHOSEN) / max(items - CHOSEN, 1)
 
 
 def _end_variance(law: SemivalueLaw, ends: EndRows) -> FloatArray:

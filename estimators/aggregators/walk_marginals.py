@@ -9,10 +9,10 @@ Truncated walks count the marginals after their stop as 0. The values then miss 
 summed over instances L(stop) - L(D), of the mean loss at most the tolerance times |L(empty) - L(D)| where the stop was
 right, without a bound for single test instances or a single value; the campaign's notes give the mean of that gap.
 
-Standard error: the spread over units (a walk, or a walk and its reverse or its rotations) / sqrt(units), degrees of
-freedom units - 1. An instance whose marginals all agree takes the variance of all of the test instance. For a learner
-that depends on its seed it holds the noise of rows that walks share (`stored_noise`), the end rows first. The error
-does not hold the bias of truncation.
+Standard error: the spread over units (a walk, or a walk and its reverse or its rotations) / sqrt(units), variances
+and degrees of freedom shared between the instances of a test instance (`moment_sums`). For a learner that depends on
+its seed it holds the noise of rows that walks share (`stored_noise`), the end rows first. The error does not hold the
+bias of truncation.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
+from estimators.aggregators.moment_sums import MomentSums
 from estimators.aggregators.notes import UNVARIED
 from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
-from estimators.aggregators.welch import Estimates, cleared, unvaried_or_variance
 from estimators.arrays import BoolArray, FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.errors import WrongDesign
@@ -36,12 +36,10 @@ from estimators.retrains import EndRows, Retrains
 
 @dataclass(frozen=True, slots=True)
 class MarginalSums:
-    """Sums over units of their mean marginals: sums, squares [n, c]; rows and units counted."""
+    """Sums over units of their mean marginals [n, c], and how many rows they are from."""
 
-    units: int
     rows: int
-    sums: FloatArray
-    squares: FloatArray
+    moments: MomentSums
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +54,32 @@ class WalkMarginals:
 
     def empty(self) -> MarginalSums:
         """Sums over no walks."""
-        shape = (self.design.n, self.ends.full.shape[1] + 1)
-        return MarginalSums(0, 0, np.zeros(shape), np.zeros(shape))
+        return MarginalSums(0, MomentSums.empty(self.design.n, self.ends.full.shape[1] + 1))
 
     def update(self, state: MarginalSums, retrains: Retrains) -> MarginalSums:
         """Add whole units of walks; raises WrongDesign where rows are no walks."""
         losses = with_mean(retrains.losses)
         units = retrains.units if retrains.units is not None else _walk_of(retrains.members)
-        sums, squares = state.sums.copy(), state.squares.copy()
         edges = [0, *(np.flatnonzero(np.diff(units)) + 1).tolist(), len(losses)]
-        count = 0
+        moments = state.moments
         for start, stop in pairwise(edges):
             if start < stop:
-                marginals = self._unit(retrains.members[start:stop], losses[start:stop])
-                sums += marginals
-                squares += marginals * marginals
-                count += 1
-        return MarginalSums(state.units + count, state.rows + len(losses), sums, squares)
+                moments = moments.with_unit(self._unit(retrains.members[start:stop], losses[start:stop]))
+        return MarginalSums(state.rows + len(losses), moments)
 
     def merge(self, a: MarginalSums, b: MarginalSums) -> MarginalSums:
         """Sums over both."""
-        return MarginalSums(a.units + b.units, a.rows + b.rows, a.sums + b.sums, a.squares + b.squares)
+        return MarginalSums(a.rows + b.rows, a.moments.plus(b.moments))
 
     def finish(self, state: MarginalSums) -> Influence:
         """Influence [n, n_test]."""
-        n, columns = state.sums.shape
-        constant = (state.squares == 0.0).all(axis=0) & (state.units > 0)
+        moments = state.moments
+        moments.lent = True
+        n, columns = moments.sums.shape
+        constant = (moments.squares == 0.0).all(axis=0) & (moments.units > 0)
         noise = noise_of_tests(self.ends, semivalue_squares(self.p, len(self.ends.full)), state.rows)
         return assembled_influence(
-            lambda part: widened(_estimates(state, part), noise[part]),
+            lambda part: widened(moments.estimates(part), noise[part]),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),
@@ -127,16 +122,4 @@ def _walk_of(members: BoolArray) -> IntArray:
 
 
 def _no_walks(state: MarginalSums) -> tuple[str, ...]:
-    return () if state.units else ("no walk is stored yet",)
-
-
-def _estimates(state: MarginalSums, columns: slice) -> Estimates:
-    sums, squares, units = state.sums[:, columns], state.squares[:, columns], state.units
-    if not units:
-        return Estimates(np.full(sums.shape, np.nan), np.full(sums.shape, np.inf), np.zeros(sums.shape))
-    own = unvaried_or_variance(squares, sums, units, rows=units) if units > 1 else np.full(sums.shape, np.nan)
-    count = units * len(sums)
-    total, total_squares = sums.sum(axis=0), squares.sum(axis=0)
-    pooled = cleared(total_squares - total * (total / count), total_squares, rows=count) / max(count - 1, 1)
-    errors = np.sqrt(np.where(own == 0.0, pooled, own) / units)
-    return Estimates(sums / units, errors, np.full(sums.shape, float(units - 1)))
+    return () if state.moments.units else ("no walk is stored yet",)
