@@ -16,9 +16,10 @@ Rows in pairs of complements are folded into half their difference, all that a s
 
 Standard error: the spread over units of (1 / f - 1) omega e, times 1 / (1 - f) for what repeats tell of a finite
 number of subsets (a learner that depends on its seed: of omega e / f), times what choosing the scales on the same rows
-hides, (k + 5) / (k - 5) for k subsets (Akaike 1969), and the noise of the end rows. Degrees of freedom (Satterthwaite 1946): (sum over units of v)^2 / sum of k v^2 / 2, at most units - 1, with v the variance that
-the surrogate expects a unit to add and k the kurtosis of the residuals: where a few units weigh most, the error is
-known no better than they tell. Of a learner that depends on its seed they are units - 1.
+hides, (k + 5) / (k - 5) for k subsets (Akaike 1969), and the noise of the end rows. Degrees of freedom (Satterthwaite
+1946): (sum over units of v)^2 / sum of k v^2 / 2, at most units - 1, with v the variance that the surrogate expects a
+unit to add and k the kurtosis of the residuals: where a few units weigh most, the error is known no better than they
+tell. Of a learner that depends on its seed they are units - 1.
 
 Units are taken 1,024 rows at a time, in plan order, and their estimates averaged: memory and time per row do not grow.
 """
