@@ -27,7 +27,7 @@ from workers.learners.svm_newton import fitted
 from workers.losses import kept_losses
 from workers.numeric_class import numpy_class
 
-ARITHMETIC_VERSION: Final = 1
+ARITHMETIC_VERSION: Final = 2
 PARAMETERS_TOGETHER: Final = 2**16
 MOST_TOGETHER: Final = 128
 

@@ -58,11 +58,13 @@ class Machines:
         Systems are scaled to a diagonal of 1, so that columns of unlike sizes lose no figures.
         """
         found = np.zeros_like(gradients)
+        weighted = self.features * np.sqrt(self.shares[:, 0, :, None])
         for problem in range(gradients.shape[1]):
             chosen = np.flatnonzero(live[:, problem])
-            inside = values[chosen, problem] < 1.0
-            rows = self.features[chosen] * np.sqrt(np.where(inside, self.shares[chosen, 0], 0.0))[:, :, None]
-            hessians = np.matmul(rows.transpose(0, 2, 1), rows)
+            hessians = np.empty((len(chosen), *2 * self.features.shape[2:]))
+            for place, subset in enumerate(chosen):  # rows within the margin are few near the minimum, and their own
+                rows = weighted[subset][values[subset, problem] < 1.0]
+                np.matmul(rows.T, rows, out=hessians[place])
             diagonals = np.einsum("add->ad", hessians)
             diagonals += 1.0
             scales = 1.0 / np.sqrt(diagonals)
