@@ -3,40 +3,55 @@
 Each candidate is carried out in imagination on the losses that a pilot fits (`planning`), through each value's own
 aggregator, so that what pairs do for a regression, or walks for marginals, is in the figure; that no formula by sizes
 has. Squared errors fall nearly as 1 / K, so a ratio of squared errors is one of retrains.
+
+Candidates are compared at the same settings of the field: how much the ratio of their errors differs from setting to
+setting is its doubt, and those whose ratio is within two of its standard deviations of 1 are ties.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from estimators.arrays import FloatArray
 from estimators.best_design import serving_law
 from estimators.designs.making import make_design
 from estimators.designs.protocol import Design
 from estimators.designs.size_laws import is_semivalue
 from estimators.errors import EstimatorError
-from estimators.planning import Pilot, imagined_pair_error
+from estimators.planning import SETTINGS, Pilot, imagined_logs
 from estimators.registry import value_method
 
 MOST_ROWS = 512
-"""Rows that a candidate is imagined with."""
+MOST_ROWS_IN_DOUBT = 192
+"""Rows that a candidate is imagined with, at the best setting and at those that tell the doubt."""
+
+NEARLY = np.log(1.1)
+"""A simpler design is named first where its error is at most 10 % more and the pilot cannot tell the two apart."""
+
+PLAINNESS = ("bernoulli", "uniform", "sizes", "paired", "permutation")
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A design, as a job file has it."""
+    """A design, as a job file has it. plainness: its place from the simplest on; a job's own need no change, 0."""
 
     words: str
     design: Design
+    plainness: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A candidate with the retrains that each value takes under it, in units of the fewest; infinite = not served."""
+    """A candidate with the retrains that each value takes under it, in units of the fewest; infinite = not served.
+
+    tie: the pilot cannot tell it from the first.
+    """
 
     candidate: Candidate
     retrains: Mapping[str, float]
+    tie: bool = False
 
 
 def candidates(values: Sequence[str], n: int, seed: int) -> list[Candidate]:
@@ -55,29 +70,51 @@ def candidates(values: Sequence[str], n: int, seed: int) -> list[Candidate]:
 
 
 def ranked(pilot: Pilot, every: Sequence[Candidate], values: Sequence[str], *, draws: int) -> list[Ranked]:
-    """The candidates, the one whose dearest value is cheapest first; those that serve fewer values last."""
-    errors = {value: [_error(pilot, each.design, value, draws) for each in every] for value in values}
-    best = {value: min(found) for value, found in errors.items()}
+    """The candidates, the one whose dearest value is cheapest first; those that serve fewer values last.
+
+    Of ties whose errors are nearly the same the simplest comes first.
+    """
+    logs = {value: np.array([_logs(pilot, each.design, value, draws) for each in every]) for value in values}
+    above = {value: found - found.mean(axis=1).min() for value, found in logs.items() if np.isfinite(found).any()}
     rows = [
-        Ranked(each, {value: (errors[value][place] / best[value]) ** 2 if best[value] else 1.0 for value in values})
+        Ranked(each, {value: _retrains(above.get(value), place) for value in values})
         for place, each in enumerate(every)
     ]
-    return sorted(rows, key=lambda row: (np.sum(np.isinf(list(row.retrains.values()))), _finite_dearest(row)))
+    dearest = [_dearest([found[place] for found in above.values()]) for place in range(len(every))]
+    unserved = [sum(map(np.isinf, row.retrains.values())) for row in rows]
+    order = sorted(range(len(every)), key=lambda place: (unserved[place], dearest[place].mean()))
+    gaps = {place: dearest[place] - dearest[order[0]] for place in order if unserved[place] == unserved[order[0]]}
+    ties = [place for place, gap in gaps.items() if np.isfinite(gap).all() and gap.mean() <= 2.0 * gap.std()]
+    near = [place for place in ties if gaps[place].mean() <= NEARLY] or order[:1]
+    first = min(near, key=lambda place: (every[place].plainness, order.index(place)))
+    order = [first, *(place for place in order if place != first)]
+    return [replace(rows[place], tie=place in ties and place != first) for place in order]
 
 
-def _finite_dearest(row: Ranked) -> float:
-    return max((ratio for ratio in row.retrains.values() if np.isfinite(ratio)), default=np.inf)
+def _retrains(above: FloatArray | None, place: int) -> float:
+    return float("inf") if above is None else float(np.exp(2.0 * above[place].mean()))
 
 
-def _error(pilot: Pilot, design: Design, value: str, draws: int) -> float:
-    """The mean standard error of pairs; infinite where the design does not serve the value."""
-    method = value_method(value)
+def _dearest(above: Sequence[FloatArray]) -> FloatArray:
+    """At each setting the most by which the log of a value's error is above that value's least; of those served."""
+    served = [each for each in above if np.isfinite(each).all()]
+    return np.max(served, axis=0) if served else np.full(SETTINGS, np.inf)
+
+
+def _logs(pilot: Pilot, design: Design, value: str, draws: int) -> FloatArray:
+    """Logs [settings] of the mean standard error of pairs; infinite where the design does not serve the value."""
+    method, unserved = value_method(value), np.full(SETTINGS, np.inf)
     if draws < design.least_draws or method.accepts(design, draws):
-        return np.inf
-    found = imagined_pair_error(
-        lambda ends: method.make(loss="", ends=ends, design=design), pilot, design, draws=draws, most=MOST_ROWS
-    )
-    return found if np.isfinite(found) else np.inf
+        return unserved
+    found = imagined_logs(
+        lambda ends: method.make(loss="", ends=ends, design=design),
+        pilot,
+        design,
+        draws=draws,
+        most=MOST_ROWS,
+        doubt=MOST_ROWS_IN_DOUBT,
+    )[:, 0]
+    return found if np.isfinite(found).all() else unserved
 
 
 def _candidate(name: str, n: int, seed: int, **said: Any) -> Candidate | None:
@@ -85,7 +122,8 @@ def _candidate(name: str, n: int, seed: int, **said: Any) -> Candidate | None:
         design = make_design(name, n=n, seed=seed, **said)
     except EstimatorError:
         return None
-    return Candidate(f"{{design: {name}, {', '.join(f'{key}: {_words(each)}' for key, each in said.items())}}}", design)
+    words = f"{{design: {name}, {', '.join(f'{key}: {_words(each)}' for key, each in said.items())}}}"
+    return Candidate(words, design, 1 + PLAINNESS.index(name))
 
 
 def _words(said: Any) -> str:

@@ -76,12 +76,15 @@ def _lines(found: Sequence[Ranked], values: Sequence[str], own: set[str], pilot:
 
 def _named(found: Sequence[Ranked], values: list[str]) -> list[str]:
     """The cheapest design for as many of the values as one serves, then for those left."""
-    lines = []
+    lines, best = list[str](), found[0]
+    ties = [row.candidate.words for row in found if row.tie]
     while values:
-        best = min(found, key=lambda row: _unserved_and_dearest(row, values))
         served = [value for value in values if math.isfinite(best.retrains[value])]
         lines.append(f"cheapest design for {' and '.join(served)}: {best.candidate.words}")
+        if best is found[0] and ties:
+            lines.append(f"  as cheap as far as this pilot can tell: {', '.join(ties)}")
         values = [value for value in values if value not in served]
+        best = min(found, key=lambda row: _unserved_and_dearest(row, values))
     return lines
 
 

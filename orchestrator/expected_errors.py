@@ -9,7 +9,15 @@ import numpy as np
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.methods.value_label import asked_label
-from estimators.planning import Pilot, PredictedErrors, fitted_pilot, imagined_errors, mean_errors
+from estimators.planning import (
+    Pilot,
+    Predicted,
+    PredictedErrors,
+    fitted_pilot,
+    imagined_errors,
+    mean_errors,
+    spread_doubt,
+)
 from estimators.registry import ValueMethod, value_method
 from estimators.retrains import Retrains, joined
 from orchestrator.loss_view import LossSource, LossView, loss_view
@@ -19,18 +27,21 @@ from orchestrator.loss_view import LossSource, LossView, loss_view
 class ExpectedError:
     """The standard error that a budget buys, in the loss's unit.
 
-    per_pair: the mean over pairs (instance, test instance). per_instance: of a data value (the mean test loss), or of
-    a value that is one number an instance. unvaried: share of instances whose loss was the same in all of the pilot,
-    frequent with zero-one losses: what varies too rarely for the pilot to see is missing from the prediction.
-    rough: the pilot is short for a prediction within a quarter.
+    pair: the mean over pairs (instance, test instance). instance: of a data value (the mean test loss), or of a value
+    that is one number an instance. unvaried: share of instances whose loss was the same in all of the pilot, frequent
+    with zero-one losses: what varies too rarely for the pilot to see is missing from the prediction.
     """
 
     value: str
     loss: str
-    per_pair: float
-    per_instance: float
+    pair: Predicted
+    instance: Predicted
     unvaried: float = 0.0
-    rough: bool = False
+
+    @property
+    def settled_by(self) -> float:
+        """About how many retrains a pilot needs for both to be within a quarter; NaN where one is not known."""
+        return max(self.pair.settled_by, self.instance.settled_by)
 
 
 def expected_errors(
@@ -52,7 +63,7 @@ def expected_errors(
                 continue
             found = _expected(view, method, design, rows, draws=draws, fits=fits)
             unvaried = float(np.mean(_deviation(_own(rows, method)) == 0.0))
-            yield ExpectedError(asked.value, view.label, found.per_pair, found.per_instance, unvaried, found.rough)
+            yield ExpectedError(asked.value, view.label, found.pair, found.instance, unvaried)
 
 
 def _own(rows: Retrains, method: ValueMethod) -> AnyArray:
@@ -74,7 +85,11 @@ def _expected(
         return imagined_errors(lambda some: made(ends=some), fits[view.label], design, draws=draws)
     noise = np.zeros((1, rows.losses.shape[1])) if ends.deterministic else ends.full  # all that a listed design errs by
     pair, instance = (
-        method.standard_error(_mean_deviation(each), n=design.n, retrains=draws, design=design)
+        Predicted(
+            method.standard_error(_mean_deviation(each), n=design.n, retrains=draws, design=design),
+            spread_doubt(each),
+            len(each),
+        )
         for each in (noise, noise.mean(axis=1, keepdims=True))
     )
     return PredictedErrors(pair, instance)

@@ -4,20 +4,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from estimators.designs.walk import Walk
+from estimators.pilot_length import LEAST, MOST
+from estimators.planning import Predicted, few_walks_doubt
 from estimators.registry import value_method
 from orchestrator.campaign import Campaign
 from orchestrator.expected_errors import ExpectedError, expected_errors
 from orchestrator.loss_view import LossSource
-from orchestrator.pilot_rows import PILOT_DRAWS, PilotRows, pilot_rows
+from orchestrator.pilot_rows import PilotRows, pilot_rows
 from orchestrator.plan import chunk_rows, end_replicates
 from orchestrator.preparation import PlannedCampaign, Prepared
 from orchestrator.walk_pilot import walk_pilot
 from workers.chunk_types import Precision
 from workers.learner import Learner
 from workers.smoke import SmokeReport
-
-MOST_STORED_DRAWS = 4096
-"""Draws of the store that an error is predicted from, at most."""
 
 BYTES_PER_STORED_LOSS = {"float32": 3.46, "float16": 1.9}
 """Measured: byte-stream-split, zstd 1."""
@@ -130,8 +129,9 @@ def _errors(
     """What the errors are predicted from, how many draws it has, and the errors: the store, where it has more."""
     source: LossSource | None = pilot.source()
     drawn, train = pilot.drawn - len(pilot.failed), pilot.train_losses
-    if stored is not None and stored.plan.draws >= max(PILOT_DRAWS, pilot.drawn, 2 * campaign.design.unit_rows):
-        source, drawn, train = stored, min(stored.plan.draws, MOST_STORED_DRAWS), stored.has_train_losses
+    if stored is not None and stored.plan.draws >= max(LEAST, pilot.drawn, 2 * campaign.design.unit_rows):
+        most = max(MOST, 2 * campaign.design.unit_rows)
+        source, drawn, train = stored, min(stored.plan.draws, most), stored.has_train_losses
         drawn -= drawn % campaign.design.unit_rows
     if source is None or drawn < 2:
         return None, drawn, ()
@@ -150,7 +150,12 @@ def _forecast_walks(
     for method in (each for each in map(value_method, prepared.values) if each.from_walks):
         for loss, spreads in pilot.spreads.items():
             pair, instance = (
-                method.standard_error(spread, n=design.n, retrains=campaign.draws, design=design) for spread in spreads
+                Predicted(
+                    method.standard_error(spread, n=design.n, retrains=campaign.draws, design=design),
+                    few_walks_doubt(pilot.walks),
+                    pilot.walks,
+                )
+                for spread in spreads
             )
             errors.append(ExpectedError(method.label, loss, pair, instance))
     return Forecast(

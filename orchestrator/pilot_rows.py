@@ -8,6 +8,7 @@ import numpy as np
 
 from estimators.arrays import AnyArray, BoolArray, IntArray, SeedArray
 from estimators.designs.protocol import Design
+from estimators.pilot_length import LEAST
 from estimators.retrains import EndRows, Retrains
 from estimators.seeding import retrain_seeds
 from estimators.subsets import subset_keys
@@ -19,7 +20,6 @@ from workers.learner import Learner, Losses
 from workers.out_of_memory import is_out_of_memory
 from workers.smoke import SmokeReport
 
-PILOT_DRAWS = 32
 SECONDS_PER_PILOT = 5.0
 
 
@@ -126,11 +126,11 @@ def pilot_rows(prepared: Prepared, campaign: PlannedCampaign, learner: Learner, 
     Raises LearnerError where every retrain of it fails.
     """
     design, together = campaign.design, report.together
-    units = max(2, -(-max(PILOT_DRAWS, together) // design.unit_rows))
+    units = max(2, -(-max(LEAST, together) // design.unit_rows))
     count = min(campaign.draws, units * design.unit_rows)
     places = np.arange(count)
-    if count > 4 * max(PILOT_DRAWS, together):  # long walks: their first prefixes alone would be small subsets
-        places = np.unique(np.linspace(0, count - 1, max(PILOT_DRAWS, together)).round().astype(np.int64))
+    if count > 4 * max(LEAST, together):  # long walks: their first prefixes alone would be small subsets
+        places = np.unique(np.linspace(0, count - 1, max(LEAST, together)).round().astype(np.int64))
     members = np.concatenate([design.draws(place, place + 1) for place in places.tolist()])
     replicates = np.concatenate([design.replicates(place, place + 1) for place in places.tolist()])
     parts, began, drawn = list[tuple[IntArray, Losses | str]](), time.monotonic(), 0

@@ -1,5 +1,6 @@
 """`apportion plan`: what a job costs, before anything is spent."""
 
+import math
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from estimators.planning import Predicted
 from orchestrator.advice import advice
 from orchestrator.errors import ResourceMissing
 from orchestrator.expected_errors import ExpectedError
@@ -116,16 +118,41 @@ def _show(each: Forecast) -> None:
     if not each.errors:
         return
     click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")
-    click.echo(f"    {'value':<16} {'loss':<16} {'pair (i, test)':>16} {'instance':>12}")
-    for error in each.errors:
-        figures = f"{error.per_pair:>16.3g} {error.per_instance:>12.3g}"
-        click.echo(f"    {error.value:<16} {error.loss:<16} {figures}{_doubt(error)}")
+    for line in error_lines(each.errors):
+        click.echo(f"    {line}")
 
 
-def _doubt(error: ExpectedError) -> str:
-    if error.unvaried >= RARE:
-        return f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot"
-    return "  roughly (--keep takes a longer pilot)" if error.rough else ""
+def error_lines(errors: Sequence[ExpectedError]) -> list[str]:
+    """The table of predicted errors: ~ stands before a figure that the pilot does not tell to a quarter."""
+    widths = [
+        max(len(word), *map(len, words))
+        for word, words in (("value", [each.value for each in errors]), ("loss", [each.loss for each in errors]))
+    ]
+    rows = [("value", "loss", "pair (i, test)", "instance", "")]
+    rows += [(each.value, each.loss, _figure(each.pair), _figure(each.instance), _least(each)) for each in errors]
+    lines = [
+        f"{value:<{widths[0]}} {loss:<{widths[1]}} {pair:>16} {instance:>12}{least}".rstrip()
+        for value, loss, pair, instance, least in rows
+    ]
+    rough = [each for each in errors if "~" in _figure(each.pair) + _figure(each.instance)]
+    if rough:
+        lines.append("~ roughly: the pilot is too short, or its losses too wild, to tell it to a quarter")
+    most = max((each.settled_by for each in rough if math.isfinite(each.settled_by)), default=0.0)
+    if most > 0.0:
+        lines.append(
+            f"  about {math.ceil(most):,} retrains of a pilot would (`apportion plan --keep` takes what it needs)"
+        )
+    return lines
+
+
+def _figure(predicted: Predicted) -> str:
+    if math.isnan(predicted.error):
+        return "not known"
+    return f"{'~' if predicted.rough else ''}{predicted.error:.3g}"
+
+
+def _least(error: ExpectedError) -> str:
+    return f"  at least: {error.unvaried:.0%} of the losses never varied in the pilot" if error.unvaried >= RARE else ""
 
 
 def _size(size: float) -> str:

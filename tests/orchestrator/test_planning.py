@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("tracking_database")
 
 N = 24
 CAMPAIGNS = [
-    {"design": "bernoulli", "probability": 0.5, "retrains": 1200},
-    {"design": "uniform", "fraction": 0.7, "retrains": 900},
-    {"design": "uniform", "size": 12, "replicates": 2, "retrains": 800, "name": "twice"},
+    {"design": "bernoulli", "probability": 0.5, "retrains": 480},
+    {"design": "uniform", "fraction": 0.7, "retrains": 480},
+    {"design": "uniform", "size": 12, "replicates": 2, "retrains": 400, "name": "twice"},
 ]
 
 
@@ -45,14 +45,16 @@ def mean_error(result):
 
 
 def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_predicts(tmp_path):
-    # Differences of means from 32 draws; those that fit losses to members from the pilot that `plan --keep` takes.
+    # What is not marked: from 32 draws, and from the pilot that `plan --keep` takes, where most are not.
     job = a_job(tmp_path)
     keep_pilot(job, Screen())
     kept = stored_campaigns(job)
-    assert [campaign.plan.draws for campaign in kept.values()] == [144, 144, 144]
+    assert all(32 <= campaign.plan.draws <= 128 for campaign in kept.values())
     prepared = prepare(job, str)
     forecasts = forecast(prepared, smoke(prepared), 1, str, kept)
     predicted = {each.campaign.id: each.errors for each in forecasts}
+    settled = [each.pair.rough for found in predicted.values() for each in found if each.unvaried < RARE]
+    assert sum(settled) <= 0.5 * len(settled)
     means = ("banzhaf_sample_reuse", "downsampling", "memorization")
     for name, campaign in kept.items():
         draws = next(each.draws for each in forecasts if each.campaign.id == name)
@@ -65,9 +67,11 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
             if each.unvaried >= RARE:  # said beside the prediction: zero-one losses that a pilot seldom sees vary
                 assert each.loss == "zero_one"
                 continue
+            if each.pair.rough:
+                continue
             loss, _, over = each.loss.partition(" over ")
             found = campaign.values(each.value, of=loss, over=over or None)
-            ratios.append((campaign.name, each.value, each.loss, each.per_pair / mean_error(found)))
+            ratios.append((campaign.name, each.value, each.loss, each.pair.error / mean_error(found)))
     assert len(ratios) >= 14
     assert [row for row in ratios if abs(row[-1] - 1.0) > 0.25] == [], ratios
 
@@ -100,7 +104,8 @@ def test_the_advice_names_a_design_and_what_the_jobs_own_cost_beside_it(tmp_path
     prepared = prepare(a_job(tmp_path), str)
     forecasts = forecast(prepared, smoke(prepared), 1, str)
     said = "\n".join(advice(("shapley", "banzhaf", "memorization"), forecasts))
-    assert "cheapest design for shapley and banzhaf: {design: paired, serves: {shapley:" in said
+    assert "cheapest design for shapley and banzhaf: {design: sizes, serves: {shapley:" in said
+    assert "as cheap as far as this pilot can tell: {design: paired, serves: {shapley:" in said
     assert "{design: permutation, order: antithetic}" in said
     assert "not served" in said
     assert "\n    bernoulli" in said

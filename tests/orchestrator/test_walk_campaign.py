@@ -106,7 +106,7 @@ def test_a_plan_says_what_walks_cost(tmp_path):
     assert found.retrains == 14
     assert found.seconds > 0
     assert {error.value for error in found.errors} == {"g_shapley"}
-    assert all(error.per_instance > 0 for error in found.errors)
+    assert all(error.instance.error > 0 for error in found.errors)
 
 
 @pytest.mark.slow
@@ -116,8 +116,8 @@ def test_errors_of_g_shapley_come_out_within_a_quarter_of_what_a_few_walks_predi
     [found] = forecast(prepared, smoke(prepared), 1, print)
     delivered = carried_out(job)[0].values("g_shapley")
     predicted = {error.loss: error for error in found.errors}[delivered.loss]
-    assert predicted.per_pair == pytest.approx(delivered.standard_errors.mean(), rel=0.25)
-    assert predicted.per_instance == pytest.approx(delivered.mean.standard_errors.mean(), rel=0.25)
+    assert predicted.pair.error == pytest.approx(delivered.standard_errors.mean(), rel=0.25)
+    assert predicted.instance.error == pytest.approx(delivered.mean.standard_errors.mean(), rel=0.25)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from sklearn import datasets
 
 from estimators.retrains import EndRows
 from estimators.seeding import retrain_seeds
@@ -10,7 +11,6 @@ from estimators.subsets import subset_keys
 from orchestrator import Job, arrays_data
 from orchestrator.preparation import prepare
 
-N_TEST = 16
 NETWORK = """
 import torch
 
@@ -18,7 +18,7 @@ import torch
 class Net(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.hidden, self.out = torch.nn.Linear({features}, 8), torch.nn.Linear(8, 2)
+        self.hidden, self.out = torch.nn.Linear({features}, 8), torch.nn.Linear(8, {classes})
 
     def forward(self, x):
         return self.out(torch.tanh(self.hidden(x)))
@@ -34,17 +34,22 @@ LEARNERS = {
         "optimizer": {"name": "sgd", "lr": 0.3},
     },
 }
+CLIPPED = {"ridge": 1.0, "logistic": 0.5, "network": 0.5}
+"""Where `clip` cuts: one variance of the target, and a probability of 0.6."""
 
 
 class TrainedLosses:
-    """A learner on data of one seed: a linear target with noise, or its sign."""
+    """A learner on n instances of real data, or of a linear target with noise (or its sign).
 
-    def __init__(self, kind, folder, *, n, features=4, seed=12):
-        rng = np.random.default_rng(seed)
-        X, w = rng.normal(size=(n + N_TEST, features)).astype(np.float32), rng.normal(size=features)
-        y = X @ w + 0.5 * rng.normal(size=n + N_TEST)
-        y = y if kind == "ridge" else (y > 0).astype(int)
-        (folder / "model.py").write_text(NETWORK.format(features=features))
+    clip: whether losses are clipped. The tests are `n_test` others.
+    """
+
+    def __init__(self, kind, folder, *, n, data="linear", seed=12, clip=False, n_test=16):
+        X, y = linear(n + n_test, seed) if data == "linear" else real(data, n + n_test, seed)
+        classes = (y > 0).astype(int) if data == "linear" else y.astype(int)
+        y = (y - y.mean()) / y.std() if kind == "ridge" else classes
+        network = NETWORK.format(features=X.shape[1], classes=len(np.unique(y)))
+        (folder / "model.py").write_text(network)
         job = Job(
             name="trained",
             data=arrays_data(X[:n], y[:n], X[n:], y[n:]),
@@ -53,14 +58,13 @@ class TrainedLosses:
             cluster={"address": "in_process"},
             folder=folder,
         )
-        self.n, self.deterministic = n, kind != "network"
-        # one subset in thousands holds a single class, at a loss of 8 in the mean: half of the variance, by one row
-        self.most = np.inf if kind == "ridge" else 3.0
+        self.n, self.seed, self.deterministic = n, seed, kind != "network"
+        self.most = CLIPPED[kind] if clip else np.inf
         self.prepared = prepare(job, str)
         self.learner = self.prepared.learner(together=64)
 
     def losses(self, members, replicates=None):
-        """[K, n_test] float64, clipped for classifiers."""
+        """[K, n_test] float64."""
         replicates = np.zeros(len(members), dtype=np.int64) if replicates is None else replicates
         seeds = retrain_seeds(0, subset_keys(members, self.prepared.loaded.train_identities), replicates)
         parts = [self.learner.retrain(members[k : k + 64], seeds[k : k + 64]).test for k in range(0, len(members), 64)]
@@ -73,3 +77,23 @@ class TrainedLosses:
         full = self.losses(np.ones((count, self.n), dtype=bool), np.arange(count))
         empty = self.losses(np.zeros((1, self.n), dtype=bool))[0]
         return EndRows(full=full, empty=empty, deterministic=self.deterministic)
+
+
+def linear(count, seed, features=4):
+    """A linear target with noise."""
+    rng = np.random.default_rng(seed)
+    X, w = rng.normal(size=(count, features)).astype(np.float32), rng.normal(size=features)
+    return X, X @ w + 0.5 * rng.normal(size=count)
+
+
+def real(name, count, seed):
+    """Some rows of a data set of scikit-learn's, features put to scale."""
+    bunch = {
+        "digits": datasets.load_digits,
+        "cancer": datasets.load_breast_cancer,
+        "diabetes": datasets.load_diabetes,
+    }[name]()
+    X = bunch.data - bunch.data.mean(axis=0)
+    X /= np.maximum(X.std(axis=0), 0.1)
+    chosen = np.random.default_rng(seed).permutation(len(X))[:count]
+    return X[chosen].astype(np.float32), bunch.target[chosen].astype(float)

@@ -1,0 +1,34 @@
+"""How long a pilot is: 32 draws, and more until its predictions are settled, or a share of the budget is spent."""
+
+import math
+
+from estimators.designs.protocol import Design
+
+LEAST = 32
+SHARE, SMALL = 4, 128
+"""A longer pilot takes at most one in so many of the budget's draws, or 128 where that is at most a half."""
+
+MOST = 512
+"""Nor more draws than that: by then losses too wild to predict are known to be so."""
+
+GROWTH = 4
+"""Times that a pilot grows at once, at most: what a short one asks for is not well known itself."""
+
+
+def first_length(design: Design, budget: int) -> int:
+    """At least 32 draws and two units, of the budget's draws."""
+    return min(budget, whole_units(design, max(LEAST, design.least_draws)))
+
+
+def next_length(design: Design, budget: int, length: int, wanted: float) -> int:
+    """Draws that a pilot of `length` goes on to where its predictions ask for `wanted`; `length` itself to stop."""
+    most = min(max(budget // SHARE, min(SMALL, budget // 2)), MOST)
+    if not wanted > length or length >= most:
+        return length
+    grown = min(max(wanted, 1.5 * length), GROWTH * length, most)
+    return max(length, min(budget, whole_units(design, math.ceil(grown))))
+
+
+def whole_units(design: Design, draws: int) -> int:
+    """So many draws in whole units, two at least."""
+    return max(2, -(-draws // design.unit_rows)) * design.unit_rows
