@@ -20,7 +20,7 @@ from estimators.designs.making import make_design
 from estimators.designs.protocol import Design
 from estimators.designs.size_laws import is_semivalue
 from estimators.errors import EstimatorError
-from estimators.planning import SETTINGS, Pilot, imagined_logs
+from estimators.imagination import SETTINGS, Pilot, imagined_logs
 from estimators.registry import value_method
 
 MOST_ROWS = 512

@@ -8,12 +8,11 @@ import numpy as np
 
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
+from estimators.imagination import Pilot, fitted_pilot
 from estimators.methods.value_label import asked_label
 from estimators.planning import (
-    Pilot,
     Predicted,
     PredictedErrors,
-    fitted_pilot,
     imagined_errors,
     mean_errors,
     spread_doubt,

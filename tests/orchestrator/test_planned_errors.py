@@ -19,8 +19,9 @@ from trained_losses import TrainedLosses
 from estimators.aggregators.blocks import Again, aggregate
 from estimators.design_ranking import candidates, ranked
 from estimators.designs import make_design
+from estimators.imagination import fitted_pilot
 from estimators.pilot_length import first_length, next_length
-from estimators.planning import PredictedErrors, fitted_pilot, imagined_errors
+from estimators.planning import PredictedErrors, imagined_errors
 from estimators.registry import value_method
 from estimators.retrains import EndRows, Retrains
 
