@@ -25,7 +25,7 @@ def next_length(design: Design, budget: int, length: int, wanted: float) -> int:
     most = min(max(budget // SHARE, min(SMALL, budget // 2)), MOST)
     if not wanted > length or length >= most:
         return length
-    grown = min(max(wanted, 1.5 * length), GROWTH * length, most)
+    grown = min(max(wanted, 2 * length), GROWTH * length, most)
     return max(length, min(budget, whole_units(design, math.ceil(grown))))
 
 
