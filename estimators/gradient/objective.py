@@ -15,7 +15,8 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 """Outputs [b, ...] and labels [b, ...] to losses [b], unreduced.
 
 A loss that is minus the log-likelihood of the labels may have `sample(outputs, generator)`, which draws labels from the
-model's own distribution: the true Fisher needs it.
+model's own distribution: the true Fisher needs it. One of outputs [b, C] may have `curved(outputs, directions)`, its
+second derivative in the outputs times directions [k, b, C]: products with curvatures are faster then.
 """
 
 
@@ -41,6 +42,12 @@ class CrossEntropy:
         labels: Tensor = drawn.view(outputs.shape[:-1])
         return labels
 
+    def curved(self, outputs: Tensor, directions: Tensor) -> Tensor:
+        """(diag(p) - p p^T) d, p the softmax."""
+        p = torch.softmax(outputs, dim=-1)
+        moved = p * directions
+        return moved.sub_(p * moved.sum(dim=-1, keepdim=True))
+
 
 @dataclass(frozen=True, slots=True)
 class SquaredError:
@@ -59,6 +66,11 @@ class SquaredError:
         noise = torch.randn(outputs.shape, generator=generator, dtype=outputs.dtype, device=outputs.device)
         targets: Tensor = outputs.detach() + noise / (2 * self.factor) ** 0.5
         return targets
+
+    def curved(self, outputs: Tensor, directions: Tensor) -> Tensor:
+        """2 factor d."""
+        del outputs
+        return 2 * self.factor * directions
 
 
 @dataclass(frozen=True, slots=True)

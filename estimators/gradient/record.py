@@ -43,7 +43,7 @@ class CurvatureOptions:
     rank: int = 50
     iterations: int = 200
     tolerance: float = 1e-5
-    preconditioned: bool = True
+    preconditioned: bool = False
     depth: int = 5000
     repeats: int = 1
     batch: int | None = 1

@@ -65,7 +65,8 @@ def gauss_newton(objective: Objective, layout: Layout, instances: Instances) -> 
             lambda flat, one=one, outputs=outputs: objective.loss(flat.view_as(outputs), one.labels).sum(),
             outputs.detach().flatten(),
         )
-        total += jacobian.T @ bend @ jacobian
+        weight = 1.0 if one.weights is None else float(one.weights[0])
+        total += weight * jacobian.T @ bend @ jacobian
     return total / len(instances)
 
 

@@ -12,13 +12,15 @@ from estimators.gradient.layout import Layout
 
 DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
 """Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
+APART = 1e-3
+"""The same, above which rounding leaves directions orthonormal at the first turn."""
 LinearMap = Callable[[Tensor], Tensor]
 """A symmetric matrix times vectors [k, p]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """solutions: [k, p]; residuals: ||b - A x|| / ||b|| [k]; iterations: products with A."""
+    """solutions: [k, p]; residuals: at least ||b - A x|| / ||b|| [k], see `_checked`; iterations: products with A."""
 
     solutions: Tensor
     residuals: Tensor
@@ -81,23 +83,40 @@ def conjugate_gradient(
         EstimatorError: the matrix shows a direction of negative curvature.
     """
     inverse = preconditioner or (lambda v: v)
-    scales = right.double().norm(dim=1)
+    scales = _lengths(right)
     solutions, residuals = torch.zeros_like(right), right.clone()
     directions = _orthonormal(inverse(right[scales > 0]))
     iterations = 0
     while len(directions) and iterations < max_iterations:
         moved = matrix(directions)
         iterations += 1
-        energies = _factored(_dots(directions, moved))
+        exact = moved.double()
+        energies = _factored(directions.double() @ exact.T)
         steps = torch.cholesky_solve(_dots(directions, residuals), energies).T.to(right.dtype)
-        solutions += steps @ directions
-        residuals -= steps @ moved
-        alive = residuals.double().norm(dim=1) > tolerance * scales
-        better = inverse(residuals[alive]) if bool(alive.any()) else residuals[:0]
-        back = torch.cholesky_solve(_dots(moved, better), energies).T.to(right.dtype)
-        directions = _orthonormal(better - back @ directions)
-    left = (right - matrix(solutions)).double().norm(dim=1) if iterations else torch.zeros_like(scales)
-    return Solution(solutions, left / scales.clamp(min=torch.finfo(torch.float64).tiny), iterations)
+        solutions.addmm_(steps, directions)
+        residuals.addmm_(steps, moved, alpha=-1)
+        alive = _lengths(residuals) > tolerance * scales
+        if not bool(alive.any()):
+            break
+        better = inverse(residuals[alive])
+        back = torch.cholesky_solve(exact @ better.double().T, energies).T.to(right.dtype)
+        directions = _orthonormal(torch.addmm(better, back, directions, alpha=-1))
+    return Solution(solutions, _checked(matrix, right, solutions, residuals), iterations)
+
+
+def _checked(matrix: LinearMap, right: Tensor, solutions: Tensor, residuals: Tensor) -> Tensor:
+    """Relative residuals [k] float64 at most: those carried along, and how far those drifted from the true ones.
+
+    One product tells the drift: that of a sum with random signs has the drifts' root sum of squares on average.
+    """
+    lengths = _lengths(right)
+    scales = lengths.clamp(min=torch.finfo(torch.float64).tiny)
+    carried = _lengths(residuals) / scales
+    generator = torch.Generator().manual_seed(len(right))
+    signs = 1.0 - 2.0 * torch.randint(2, (len(right),), generator=generator, dtype=torch.float64)
+    mixed = (signs.to(right.device) / scales).where(lengths > 0, 0.0)[None].to(right.dtype)
+    left = mixed @ right - matrix(mixed @ solutions)
+    return carried + _lengths(left - mixed @ residuals)
 
 
 def _factored(energies: Tensor) -> Tensor:
@@ -114,15 +133,23 @@ def _factored(energies: Tensor) -> Tensor:
 
 def _orthonormal(vectors: Tensor) -> Tensor:
     """Orthonormal rows that span those of vectors [k, p], each taken at length 1; fewer where they depend."""
-    lengths = vectors.double().norm(dim=1, keepdim=True)
-    units: Tensor = vectors[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0].to(vectors.dtype)
+    lengths = _lengths(vectors)
+    units: Tensor = vectors[lengths > 0] / lengths[lengths > 0, None].to(vectors.dtype)
     for _ in range(2):  # twice is enough
         if not len(units):
             break
         values, turns = torch.linalg.eigh(_dots(units, units))
         kept = values > DEPENDENT[vectors.dtype] * values[-1]
         units = (turns[:, kept] / values[kept].sqrt()).T.to(vectors.dtype) @ units
+        if values[0] > APART * values[-1]:
+            break
     return units
+
+
+def _lengths(vectors: Tensor) -> Tensor:
+    """Of rows, float64."""
+    found: Tensor = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
+    return found
 
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Products of a mean curvature with vectors, without the matrix: (1/n) sum_i C_i v + penalty * v.
 
 Graphs of a fixed theta are built once and kept while they fit in memory, so that a product costs only the derivative of
-the gradient (Pearlmutter 1994), not the gradient again.
+the gradient (Pearlmutter 1994), not the gradient again. Chains of linear layers need no graph (`chain`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from estimators.errors import EstimatorError
+from estimators.gradient.curvature.chain import Chain, ChainProducts
 from estimators.gradient.objective import Instances
 from estimators.gradient.rows import GradientRows
 from estimators.gradient.source import GradientSource
@@ -21,6 +22,8 @@ CurvatureKind = Literal["hessian", "gauss_newton", "fisher"]
 and squared error it is the true Fisher. fisher: empirical, gradients at the true labels."""
 GRAPH_BYTES = 2**30
 VECTORS_FLOATS = 2**26
+KEPT_ROWS = 1024
+"""Instances of one kept graph: what a product makes of them stays in the cache."""
 _Product = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]
 
 
@@ -46,11 +49,13 @@ class CurvatureProducts:
         if source.projector is not None:
             raise EstimatorError("products with a curvature are taken with whole gradients, not with random images")
         self.penalties = source.penalties()
+        self._penalised = bool(self.penalties.any())
         self._parameters = [source.objective.module.get_parameter(name) for name in source.layout.parameters]
         self._kept: list[_Product] = []
         few = min(len(instances), 64)
         self._floats = _saved_floats(source, self.instances[:few], self._parameters) / few + 1
         self._keeps = 4 * self._floats * len(instances) <= graph_bytes
+        self._chain = self._as_chain()
 
     @property
     def size(self) -> int:
@@ -59,6 +64,26 @@ class CurvatureProducts:
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Products [k, p] with vectors [k, p]."""
+        total = self._taped(vectors) if self._chain is None else self._chain(vectors)
+        found = total.div_(len(self.instances)).to(vectors.dtype)
+        return found.addcmul_(self.penalties, vectors) if self._penalised else found
+
+    @property
+    def chained(self) -> bool:
+        """Whether products go through a chain of layers rather than through autograd."""
+        return self._chain is not None
+
+    def _as_chain(self) -> ChainProducts | None:
+        objective, layout = self.source.objective, self.source.layout
+        chain = Chain.of(objective, layout)
+        flat = self.instances.noise is None and self.instances.features.ndim == 2
+        if chain is None or self.kind == "fisher" or not flat:
+            return None
+        hessian = self.kind == "hessian"
+        return ChainProducts(chain, objective, layout, self.instances, hessian=hessian, keep=self._keeps)
+
+    def _taped(self, vectors: Tensor) -> Tensor:
+        """Sums [k, p] float64 by autograd."""
         total = torch.zeros(vectors.shape, dtype=torch.float64, device=vectors.device)
         group = max(1, int(VECTORS_FLOATS // (self._floats * min(len(self.instances), self._rows()))))
         for product in self._products():
@@ -66,10 +91,10 @@ class CurvatureProducts:
                 part = vectors[start : start + group]
                 found = product(self.source.layout.unflatten(part))
                 total[start : start + group] += torch.cat([each.flatten(1) for each in found], dim=1)
-        return (total / len(self.instances) + self.penalties * vectors).to(vectors.dtype)
+        return total
 
     def _rows(self) -> int:
-        return 4096 if self._keeps else self.source.block_rows
+        return KEPT_ROWS if self._keeps else self.source.block_rows
 
     def _products(self) -> Iterator[_Product]:
         if self._kept:
