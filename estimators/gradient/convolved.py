@@ -9,6 +9,8 @@ from torch import Tensor
 from estimators.gradient.forms import Dense, Moments, Outer, gram
 
 MANY_PLACES = 128
+AT_ONCE = 64
+"""Instances written out at once: their images and slopes, laid out anew, stay in the cache."""
 SMALL_WEIGHT = 2**14
 
 
@@ -64,8 +66,26 @@ class Convolved:
         """Written out, [b, p_l]."""
         if self.groups == 1 and not self._grouped():
             return self.outer().dense()
-        weight = self._by_convolution().view(len(self), -1)
-        return torch.cat([weight, self.slopes.flatten(2).sum(dim=2)], dim=1) if self.bias else weight
+        if self.images.device.type != "cpu":
+            return self.written()
+        return torch.cat([self._part(slice(at, at + AT_ONCE)).written() for at in range(0, len(self), AT_ONCE)])
+
+    def _part(self, rows: slice) -> "Convolved":
+        return replace(self, images=self.images[rows], slopes=self.slopes[rows])
+
+    def written(self) -> Tensor:
+        """The same, all instances at once, without patches of many channels."""
+        slopes = self.slopes.flatten(2)
+        single = self.shape[1] == self.groups == 1
+        weight = self._by_patches(slopes) if single else self._by_convolution().view(len(self), -1)
+        return torch.cat([weight, slopes.sum(dim=2)], dim=1) if self.bias else weight
+
+    def _by_patches(self, slopes: Tensor) -> Tensor:
+        """One product an instance with the patches of a single channel, [b, dout kernel]."""
+        windows, axes = self._windows()[:, 0], len(self.stride)
+        order = (0, *range(1 + axes, 1 + 2 * axes), *range(1, 1 + axes))
+        patches = windows.permute(order).reshape(len(self), -1, self.places)
+        return (slopes.contiguous() @ patches.transpose(1, 2)).flatten(1)
 
     def _grouped(self) -> bool:
         if self.images.device.type != "cpu" or self.images.dtype == torch.float64:

@@ -20,6 +20,8 @@ PROBE = 3
 AGREEMENT: Mapping[torch.dtype, float] = {torch.float64: 1e-8, torch.float32: 1e-3, torch.bfloat16: 0.1}
 BLOCK_FLOATS = 2**24
 MOST_ROWS = 4096
+IMAGE_ROWS = 256
+"""The same of images with channels last, of which larger blocks leave the cache at every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,4 +230,5 @@ def _rows_at_once(source: GradientSource, few: Instances) -> int:
     )
     shared = sum(parameter.numel() for parameter in source.objective.module.parameters())
     each = (max(floats - shared, 0) + held) // len(few) + 1
-    return max(1, min(MOST_ROWS, BLOCK_FLOATS // each))
+    most = IMAGE_ROWS if source.channels_last else MOST_ROWS
+    return max(1, min(most, BLOCK_FLOATS // each))

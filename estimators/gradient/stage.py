@@ -40,7 +40,8 @@ class TestSide:
     def scores(self, rotated: GradientRows) -> Tensor:
         """Products [b, m] float64 with rotated training gradients."""
         if self.rows:
-            found = torch.cat([rotated.dot(part) for part in self.rows], dim=1)
+            met = rotated if len(self.rows) == 1 else rotated.held()
+            found = torch.cat([met.dot(part) for part in self.rows], dim=1)
         else:
             found = rotated.times(self.vectors)
         if self.offsets is not None:
