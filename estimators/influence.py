@@ -168,6 +168,8 @@ class Influence:
             raise EstimatorError(f"both influences were computed from {min(shared)}: adding would count it twice")
         if self.statistics is None or other.statistics is None:
             raise EstimatorError(
-                f"this {self.value} influence carries no statistics (was it read from a file, or made on Ray?)"
+                f"this {self.value} influence carries no sums to add: it was read from a file or worked out on Ray; "
+                f'ask for both again in one process, result.values("{self.value}") without a pool, or for '
+                f'campaign="pooled"'
             )
         return replace(self.statistics.merged(other.statistics), sources=self.sources | other.sources)

@@ -16,10 +16,10 @@ Rows in pairs of complements are folded into half their difference, all that a s
 
 Standard error: the spread over units of (1 / f - 1) omega e, times 1 / (1 - f) for what repeats tell of a finite
 number of subsets (a learner that depends on its seed: of omega e / f), times what choosing the scales on the same rows
-hides, (k + 5) / (k - 5) for k subsets (Akaike 1969), and the noise of the end rows. Degrees of freedom (Satterthwaite
-1946): (sum over units of v)^2 / sum of k v^2 / 2, at most units - 1, with v the variance that the surrogate expects a
-unit to add and k the kurtosis of the residuals: where a few units weigh most, the error is known no better than they
-tell. Of a learner that depends on its seed they are units - 1.
+hides, (k + 5) / (k - 5) for k rows (Akaike 1969; pairs: 1), and the noise of the end rows. Degrees of freedom
+(Satterthwaite 1946): (sum over units of v)^2 / sum of k v^2 / 2, at most units - 1, with v the variance that the
+surrogate expects a unit to add and k the kurtosis of the residuals: where a few units weigh most, the error is known no
+better than they tell. Of a learner that depends on its seed they are units - 1.
 
 Units are taken 1,024 rows at a time, in plan order, and their estimates averaged: memory and time per row do not grow.
 """
@@ -29,13 +29,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
+from estimators.aggregators.block_sums import BlockSums, no_block_sums
 from estimators.aggregators.columns import guide_tests, with_mean
 from estimators.aggregators.kept_rows import KeptRows, both, kept, no_rows, split
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
 from estimators.aggregators.notes import UNVARIED, two_sided_notes
 from estimators.aggregators.size_weights import row_weights_of
-from estimators.aggregators.surrogate_block import BlockSums, add_block, no_block_sums
+from estimators.aggregators.surrogate_block import add_block
 from estimators.aggregators.welch import Estimates, known_part, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
 from estimators.designs.protocol import Design

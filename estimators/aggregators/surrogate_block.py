@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg.blas import dgemm, ssyrk
 
+from estimators.aggregators.block_sums import BlockSums
 from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.kept_rows import KeptRows
 from estimators.aggregators.size_weights import RowWeights
@@ -28,7 +29,8 @@ ROWS_TO_FIT = 160
 END_NOISE = 1e-6
 
 CHOSEN = 5
-"""What is chosen on the rows that are averaged: four scales and the order."""
+"""What is chosen on the rows that are averaged: four scales and the order. Of pairs, less by a scale and steadier, none
+is counted: their errors hold without (decision 92)."""
 
 MOST_UNLIKE = 0.025
 """Up to this difference between units their mean, which enters a variance by its square over their number, is taken
@@ -37,57 +39,6 @@ differences aligned with what is left; they are not: seen are 1e-5, and 3e-3 whe
 
 MOST_PREDICTED = 4.0
 """A leave-one-out residual counts fully where its variance is at most this many times the typical one."""
-
-
-@dataclass(slots=True)
-class BlockSums:
-    """Sums over blocks of rows, weighted: units; of units times value, [n, c] + [c]; of units^2 times variance [n, c].
-
-    In Fortran order, as products are. expected, doubt [n]: of units^2 times the variance that the surrogate expects,
-    and of units^4 times half the variance of that.
-    """
-
-    units: int
-    values: FloatArray
-    shift: FloatArray
-    variances: FloatArray
-    expected: FloatArray
-    doubt: FloatArray
-
-    def copy(self) -> "BlockSums":
-        """The same in arrays of its own."""
-        return BlockSums(
-            self.units,
-            self.values.copy("F"),
-            self.shift.copy(),
-            self.variances.copy("F"),
-            self.expected.copy(),
-            self.doubt.copy(),
-        )
-
-    def plus(self, other: "BlockSums") -> "BlockSums":
-        """The sums over the blocks of both."""
-        return BlockSums(
-            self.units + other.units,
-            self.values + other.values,
-            self.shift + other.shift,
-            self.variances + other.variances,
-            self.expected + other.expected,
-            self.doubt + other.doubt,
-        )
-
-    def degrees(self, *, told: bool) -> FloatArray:
-        """Degrees of freedom [n] by Satterthwaite, where they are `told`, at most units - 1."""
-        degrees = np.full(len(self.expected), float(self.units - 1))
-        varied = (self.doubt > 0.0) & told
-        degrees[varied] = np.minimum(degrees[varied], self.expected[varied] ** 2 / self.doubt[varied])
-        return degrees
-
-
-def no_block_sums(n: int, columns: int) -> BlockSums:
-    """Sums over no block."""
-    values, variances = (np.zeros((n, columns), order="F") for _ in range(2))
-    return BlockSums(0, values, np.zeros(columns), variances, np.zeros(n), np.zeros(n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +138,7 @@ class _Correction:
     the correction add where an instance is in, over where it is not. outside, taken: the same where it is not, [m].
     alike: what a unit adds to the correction, over what it adds to the value, where that is nearly the same for all.
     optimism: what squared residuals are short of, since the surrogate's scales were chosen on the same items: Akaike's
-    final prediction error (1969), (k + 5) / (k - 5) for k items.
+    final prediction error (1969), (k + 5) / (k - 5) for k rows.
     """
 
     process: Process
@@ -223,7 +174,7 @@ class _Correction:
             taken=items.outside,
             sides=Sides.of(surrogate.members, items.inside, items.outside, np.where(drawn, items.units, -1)),
             alike=None,
-            optimism=_optimism(int(drawn.sum())),
+            optimism=1.0 if items.folded else _optimism(int(drawn.sum())),
         )
         return replace(found, alike=found.ratio()) if not surrogate.process.together else found
 
@@ -282,9 +233,9 @@ def _trusted(process: Process, drawn: BoolArray) -> FloatArray:
     return trust
 
 
-def _optimism(items: int) -> float:
-    """How much larger squared residuals of new items would be than those of items on which five numbers were chosen."""
-    return (items + CHOSEN) / max(items - CHOSEN, 1)
+def _optimism(rows: int) -> float:
+    """How much larger squared residuals of new rows would be than those of rows on which five numbers were chosen."""
+    return (rows + CHOSEN) / max(rows - CHOSEN, 1)
 
 
 def _end_variance(law: SemivalueLaw, ends: EndRows) -> FloatArray:

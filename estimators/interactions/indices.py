@@ -17,6 +17,7 @@ w_r(s) = (-1)^r P[s-r] C(n, s) / (C(n-2, s-r) pi[s]): the mean of w v over rows 
 the empty subset or D, their terms P[0] v(empty) and P[n-2] v(D) are added from the end rows of the campaign.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -31,6 +32,8 @@ from estimators.naming import entry_named
 MOST_WEIGHT = 100.0
 """A row may weigh at most this many times the mean: beyond, a few rows would decide the index."""
 MOST_MASS_UNSEEN = 1e-3
+LEAST_ROWS = 20.0
+"""Rows must be worth so many of equal weight: below, an error is told by a few subsets that may not have been drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class InteractionIndex:
         law = design.log_size_law()
         if law is None:
             return refusal(self.name, design, "its draws have no law of sizes to weight by", self.run)
-        reason = _unseen(self.sizes(design.n), law, draws)
+        reason = _unseen(self.sizes(design.n), law, draws) or _too_few(self.sizes(design.n), law, draws)
         return refusal(self.name, design, reason, self.run) if reason else ""
 
 
@@ -76,6 +79,16 @@ def pair_weights(sizes: FloatArray, law: FloatArray) -> PairWeights:
         rest = np.maximum((n - s) * (n - s - 1), 1.0)
         none = np.where(s <= n - 2, padded[np.arange(2, n + 3)] / rest, 0.0) * scale
     return PairWeights(both, -one, none)
+
+
+def row_share(sizes: FloatArray, law: FloatArray) -> float:
+    """What share of rows of equal weight tells a pair's error as well: (E w^2)^2 / E w^4 over rows."""
+    n, weights = len(sizes) + 1, pair_weights(sizes, law)
+    s, pi = np.arange(n + 1, dtype=np.float64), np.exp(law)
+    both, none = s * (s - 1) / (n * (n - 1)), (n - s) * (n - s - 1) / (n * (n - 1))
+    shares = ((both, weights.both), (none, weights.none), (1.0 - both - none, weights.one))
+    second, fourth = (sum(float(pi @ (share * w**power)) for share, w in shares) for power in (2, 4))
+    return second**2 / fourth if fourth > 0.0 else 0.0
 
 
 def end_shares(sizes: FloatArray, law: FloatArray) -> tuple[float, float]:
@@ -103,6 +116,13 @@ def _unseen(sizes: FloatArray, law: FloatArray, draws: int | None) -> str:
         return ""
     rows = "never drawn" if draws is None else f"of which {draws:,} draws hold less than one row on average"
     return f"{lost:.1%} of its weight lies on sizes {rows}"
+
+
+def _too_few(sizes: FloatArray, law: FloatArray, draws: int | None) -> str:
+    if draws is None or row_share(sizes, law) * draws >= LEAST_ROWS:
+        return ""
+    worth, needed = row_share(sizes, law) * draws, math.ceil(LEAST_ROWS / row_share(sizes, law))
+    return f"its weights make {draws:,} rows worth {worth:.1f}: {needed:,} draws would do"
 
 
 def _shapley(n: int) -> FloatArray:

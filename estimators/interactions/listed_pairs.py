@@ -5,8 +5,9 @@
 with w the pair's weight of the row (`estimators.interactions.indices`) and g a linear function of membership, which no
 pair interacts in: it takes spread away and biases nothing. g is a LASSO, fitted for each of four folds of the rows on
 the other three. Standard error: the spread of w (v - g) over units, by a second pass over the rows, and the noise of
-the end rows where they enter; degrees of freedom units - 1. From all 2^n subsets the value is exact, its error that of
-a learner which depends on its seed.
+the end rows where they enter; degrees of freedom 2 U / (3 k - 1) for U units, at most U - 1, with k = E w^4 / (E w^2)^2
+by the design's law: where few rows carry most of the weight, they tell the error (decision 76). From all 2^n subsets
+the value is exact, its error that of a learner which depends on its seed.
 """
 
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from estimators.interactions.indices import (
     end_shares,
     law_of,
     pair_weights,
+    row_share,
 )
 from estimators.interactions.pair_values import PairValues
 from estimators.methods.laws import lists_all_subsets
@@ -123,7 +125,7 @@ class ListedPairs:
         unknown = state.units < 2
         values = np.where(state.rows == 0, np.nan, values)
         found = np.where(unknown, np.inf if state.rows == 0 else np.nan, found)
-        degrees = np.full(values.shape, float(max(units - 1, 0)))
+        degrees = np.full(values.shape, self._degrees(units))
         mean = InstanceValues(
             value=self.index.name,
             loss=self.loss,
@@ -145,6 +147,12 @@ class ListedPairs:
             compared=self.compared,
             notes=_notes(state, len(self.pairs), self.compared),
         )
+
+    def _degrees(self, units: int) -> float:
+        if lists_all_subsets(self.design):
+            return float(max(units - 1, 0))
+        share = row_share(self.index.sizes(self.design.n), law_of(self.design))
+        return min(2.0 * units * share / (3.0 - share), max(units - 1.0, 0.0))
 
     def _fit(self, state: SparseSums) -> CrossFit:
         return no_fit(state) if lists_all_subsets(self.design) else cross_fit_of(state)

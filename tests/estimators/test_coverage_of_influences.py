@@ -92,6 +92,8 @@ ROWS = [
     Row("shapley", ("paired",), PAIRS),
     Row("shapley", ("paired",), PAIRS, "majority"),
     Row("shapley", ("sizes",)),
+    Row("shapley", ("sizes",), draws=80),
+    Row("shapley", ("sizes",), game="additive", draws=80),
     Row("shapley", ("permutation",)),
     Row("shapley", ("sizes", "bernoulli"), draws=160),
     Row("banzhaf", ("bernoulli",)),

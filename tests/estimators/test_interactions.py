@@ -11,7 +11,7 @@ from scipy import stats
 from estimators.aggregators.blocks import aggregate
 from estimators.designs import make_design
 from estimators.errors import EstimatorError, UnknownName
-from estimators.interactions.indices import INTERACTIONS, interaction_index
+from estimators.interactions.indices import INTERACTIONS, interaction_index, law_of, pair_weights, row_share
 from estimators.interactions.listed_pairs import ListedPairs
 from estimators.interactions.strongest_pairs import StrongestPairs
 from estimators.retrains import EndRows, Retrains
@@ -91,9 +91,11 @@ def test_intervals_cover(name, game):
     # 400 campaigns, per pair between the 0.05 % and 99.95 % binomial quantiles; no bias beyond 4.5 of its own errors
     known = getattr(interactions, name)(game.losses, N)
     truth, counts, errors = np.array([known[tuple(pair)] for pair in PAIRS]), np.zeros(len(PAIRS)), []
+    draws = 600 if name == "shapley_taylor" else 400
     for seed in range(400):
         design = design_for(name, seed)
-        result = aggregate(listed(name, design, game.ends), [drawn(game, design, 400)])
+        assert not interaction_index(name).objection(design, draws)
+        result = aggregate(listed(name, design, game.ends), [drawn(game, design, draws)])
         half = stats.t.ppf(0.975, result.degrees_of_freedom) * result.standard_errors
         counts += (np.abs(result.values - truth) <= half)[:, 0]
         errors.append((result.values - truth)[:, 0])
@@ -168,12 +170,32 @@ def test_what_cannot_be_computed_is_refused_by_name():
         make_design("uniform", n=20, seed=0, size=10)
     )
     assert interaction_index("banzhaf_interaction").objection(make_design("bernoulli", n=200, seed=0), 50) == ""
+    few = interaction_index("shapley_taylor").objection(design_for("shapley_taylor", 0), 400)
+    assert "400 rows worth 13.6: 588 draws would do" in few
+    assert interaction_index("shapley_taylor").objection(design_for("shapley_taylor", 0), 588) == ""
     with pytest.raises(UnknownName, match="shapley_taylor"):
         interaction_index("shapley_tailor")
     design = make_design("bernoulli", n=30_000, seed=0)
     ends = EndRows(full=np.zeros((1, 1)), empty=np.zeros(1), deterministic=True)
     with pytest.raises(EstimatorError, match="name the pairs"):
         StrongestPairs(interaction_index("banzhaf_interaction"), design, ends, 3).empty()
+
+
+def test_degrees_of_freedom_are_fewer_where_few_rows_carry_the_weight():
+    rng, n, draws = np.random.default_rng(58), N, 400
+    found = {}
+    for name in ("banzhaf_interaction", "shapley_taylor"):
+        design, index = design_for(name, 3), interaction_index(name)
+        members = design.draws(0, 200_000)
+        i, j = members[:, 0], members[:, 1]
+        weights = pair_weights(index.sizes(n), law_of(design))
+        w = np.where(i & j, weights.both[members.sum(1)], np.where(i | j, weights.one[members.sum(1)], 0.0))
+        w = np.where(~i & ~j, weights.none[members.sum(1)], w)
+        assert row_share(index.sizes(n), law_of(design)) == pytest.approx(np.mean(w**2) ** 2 / np.mean(w**4), rel=0.1)
+        game = random_game(n, 1, seed=int(rng.integers(100)))
+        found[name] = aggregate(listed(name, design, game.ends), [drawn(game, design, draws)]).degrees_of_freedom
+    assert (found["banzhaf_interaction"] == draws - 1).all()
+    assert (found["shapley_taylor"] < 10).all()
 
 
 def test_without_rows_every_interaction_is_unknown():
