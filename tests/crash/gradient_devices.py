@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import ray
@@ -10,7 +11,7 @@ import ray
 from workers.gradient_file import GradientTask
 from workers.gradient_work import GradientWork
 
-CLUSTER = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
+CLUSTER = {"address": "local", "num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
 
 
 class Telling(GradientWork):
@@ -32,9 +33,12 @@ def main(job: str, folder: str) -> None:
     Telling.folder = folder
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     gradient_crew.GradientWork = Telling  # type: ignore[misc]
-    ray.init(**CLUSTER, log_to_driver=False)
-    run(load_job(Path(job)))
-    ray.shutdown()
+    with tempfile.TemporaryDirectory(prefix="ray-") as place:  # beside any other Ray of this machine
+        ray.init(**CLUSTER, log_to_driver=False, _temp_dir=place, _node_ip_address="127.0.0.1")
+        try:
+            run(load_job(Path(job)))
+        finally:
+            ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,8 @@ gradients:
   - {{method: group_influence, name: neumann, form: neumann, groups: source, {EXACT}}}
   - {{method: group_influence, name: basu, groups: source, {EXACT}}}
   - {{method: group_influence, name: newton, form: newton, groups: source, losses: measured, {EXACT}}}
+  - {{method: gradient_dot}}
+  - {{method: gradient_dot, name: rough, dtype: bfloat16}}
   - {{method: representer_point, penalty: 0.02}}
   - {{method: representer_l1}}
   - {{method: representer_nuclear}}
@@ -166,6 +168,15 @@ def test_lissa_takes_batches_and_says_how_far_from_solved_it_is(job):
     assert whole.warnings == ()
     assert any("residual" in warning and "above its tolerance" in warning for warning in some.warnings)
     assert np.corrcoef(whole.influence.values.ravel(), some.influence.values.ravel())[0, 1] > 0.9
+
+
+def test_bfloat16_is_a_choice_that_costs_its_own_roundings(job):
+    result = open_result(job)
+    exact, rough = (result.gradient(name) for name in ("gradient_dot", "rough"))
+    difference = np.linalg.norm(rough.influence.values - exact.influence.values)
+    assert 0 < difference < 0.02 * np.linalg.norm(exact.influence.values)
+    assert rough.self_influence.values.dtype == np.float64
+    np.testing.assert_allclose(rough.self_influence.values, exact.self_influence.values, rtol=0.1)
 
 
 @pytest.mark.parametrize("name", GRADIENTS)

@@ -101,6 +101,18 @@ def test_float32_and_bfloat16_stay_near() -> None:
         assert float((dots - exact).abs().max() / exact.abs().max()) < tolerance
 
 
+def test_a_confident_model_keeps_its_slopes_in_bfloat16() -> None:
+    """The slope p - y of the right class is -6e-6: in bfloat16 p would be 1, and it 0."""
+    module = nn.Linear(1, 2)
+    with torch.no_grad():
+        module.weight.copy_(torch.tensor([[0.0], [12.0]]))
+        module.bias.zero_()
+    train = Instances(torch.ones(4, 1), torch.ones(4, dtype=torch.int64))
+    exact = oracle.rows(Objective(module, CrossEntropy()), layout_of(module), train)
+    rows = gradient_source(Objective(module, CrossEntropy()), train, dtype=torch.bfloat16).rows(train).dense()
+    torch.testing.assert_close(rows.float(), exact, rtol=0.02, atol=0.0)
+
+
 def test_a_model_that_mixes_instances_is_refused() -> None:
     class Mixed(nn.Module):
         def __init__(self) -> None:
