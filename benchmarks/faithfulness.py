@@ -7,7 +7,9 @@ and TracIn of word embeddings have jobs of their own, group influence is judged 
 variational TracIn by the anomalies that it finds. Prints one table, and with a file name draws the picture of
 docs/gradients.md. The methods and their jobs stand in harness/faithful_jobs.py.
 
-    python benchmarks/faithfulness.py [docs/images/gradient-faithfulness.png]
+    python benchmarks/faithfulness.py [--small] [docs/images/gradient-faithfulness.png]
+
+--small: 300 images, 200 subsets, 3 seeds, as in tests/orchestrator/test_gradient_faithfulness.py.
 """
 
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from harness.faithful_groups import anomalies, group_agreements
-from harness.faithful_jobs import ERRORS, HELD_OUT, LARGE, Scale, network_job, single_job, words_job
+from harness.faithful_jobs import ERRORS, HELD_OUT, LARGE, SMALL, Scale, network_job, single_job, words_job
 from harness.table import machine, print_table
 
 from orchestrator import JobResult, load_job, run
@@ -65,7 +67,7 @@ def other_rows(result: JobResult) -> Rows:
 def judged(job: Callable[[Path, Scale], Path], folder: Path) -> tuple[JobResult, Evaluation]:
     """A job carried out, and what its methods are worth."""
     folder.mkdir()
-    result = run(load_job(job(folder, LARGE)))
+    result = run(load_job(job(folder, SMALL if "--small" in sys.argv else LARGE)))
     return result, evaluate(result, share=HELD_OUT, campaign="halves")
 
 
@@ -107,8 +109,9 @@ def main() -> None:
         print(note)
     header = ("method", "judged on", "score", "error", "5 errors above chance", "of the best", "certainly better than")
     print_table(header, table)
-    if len(sys.argv) > 1:
-        draw(found, Path(sys.argv[1]))
+    pictures = [word for word in sys.argv[1:] if word != "--small"]
+    if pictures:
+        draw(found, Path(pictures[0]))
 
 
 if __name__ == "__main__":

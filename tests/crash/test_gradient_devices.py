@@ -53,7 +53,8 @@ def test_blocks_spread_over_workers_with_a_device_each(tmp_path: Path, template_
     assert len(blocks) == 16
     for name in blocks:
         store.remove(name)
-    written(tmp_path, template_database, address="local", gpus=gpus)
+    # a job on this machine asks for GPUs that are here; one on a cluster takes its word
+    written(tmp_path, template_database, address="auto" if gpus else "local", gpus=gpus)
     (tmp_path / "seen").mkdir()
     words = [sys.executable, str(Path(__file__).with_name("gradient_devices.py")), str(job), str(tmp_path / "seen")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "RAY_USAGE_STATS_ENABLED": "0"}
