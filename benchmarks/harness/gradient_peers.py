@@ -84,7 +84,7 @@ def captum_arnoldi(case: Any, steps: int, rank: int) -> Answer:
     )
     values = explainer.influence((case.test.features, case.test.labels)).numpy().T * len(case.train)
     vectors = torch.stack([torch.cat([part.flatten() for part in vector]) for vector in explainer.R])
-    return Answer(values, case.pair_residual(vectors))
+    return Answer(values, pairs=vectors, products=steps)
 
 
 def _kronfluence(case: Any, strategy: str, damping: float) -> Answer:
@@ -150,14 +150,18 @@ def dattri_cg(case: Any, tests: int, damping: float, iterations: int) -> Answer:
 
     attributor = Kept(task=_dattri_task(case), max_iter=iterations, regularization=damping)
     values = _dattri_values(case, attributor, tests)
-    return Answer(values, case.residual(attributor.solutions, damping))
+    return Answer(values, attributor.solutions, products=iterations)
 
 
 def dattri_arnoldi(case: Any, steps: int, rank: int) -> Answer:
     from dattri.algorithm.influence_function import IFAttributorArnoldi
 
     attributor = IFAttributorArnoldi(task=_dattri_task(case), proj_dim=rank, max_iter=steps)
-    return Answer(_dattri_values(case, attributor, len(case.test)))
+    values = _dattri_values(case, attributor, len(case.test))
+    given = torch.zeros(1, sum(p.numel() for p in case.module.parameters()), requires_grad=True)
+    images = attributor.arnoldi_projectors[0](given)[0]  # linear: its rows are the eigenvectors, scaled
+    pairs = torch.cat([torch.autograd.grad(each, given, retain_graph=True)[0] for each in images])
+    return Answer(values, pairs=pairs, products=steps)
 
 
 def _dattri_values(case: Any, attributor: Any, tests: int) -> np.ndarray:
@@ -193,7 +197,7 @@ def pydvl_arnoldi(case: Any, steps: int, rank: int, tolerance: float) -> Answer:
     ).fit(_pydvl_data(case))
     values, _ = _pydvl_values(case, model, len(case.test))
     (block,) = model.block_mapper.composable_block_dict.values()
-    return Answer(values, case.pair_residual(block.op.low_rank_representation.projections.detach().T))
+    return Answer(values, pairs=block.op.low_rank_representation.projections.detach().T)
 
 
 def pydvl_cg(case: Any, tests: int, damping: float, iterations: int, *, block: bool) -> Answer:
@@ -210,7 +214,7 @@ def pydvl_cg(case: Any, tests: int, damping: float, iterations: int, *, block: b
         solve_simultaneously=block,
     ).fit(_pydvl_data(case))
     values, solutions = _pydvl_values(case, model, tests)
-    return Answer(values, case.residual(solutions, damping))
+    return Answer(values, solutions, products=iterations)
 
 
 def pydvl_ekfac(case: Any, damping: float) -> Answer:

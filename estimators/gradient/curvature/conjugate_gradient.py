@@ -10,8 +10,9 @@ from estimators.errors import EstimatorError
 from estimators.gradient.curvature.protocol import Curvature
 from estimators.gradient.layout import Layout
 
-DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
+DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-6}
 """Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
+STRETCH = 4096
 APART = 1e-3
 """The same, above which rounding leaves directions orthonormal at the first turn."""
 LinearMap = Callable[[Tensor], Tensor]
@@ -90,8 +91,7 @@ def conjugate_gradient(
     while len(directions) and iterations < max_iterations:
         moved = matrix(directions)
         iterations += 1
-        exact = moved.double()
-        energies = _factored(directions.double() @ exact.T)
+        energies = _factored(_dots(directions, moved))
         steps = torch.cholesky_solve(_dots(directions, residuals), energies).T.to(right.dtype)
         solutions.addmm_(steps, directions)
         residuals.addmm_(steps, moved, alpha=-1)
@@ -99,7 +99,7 @@ def conjugate_gradient(
         if not bool(alive.any()):
             break
         better = inverse(residuals[alive])
-        back = torch.cholesky_solve(exact @ better.double().T, energies).T.to(right.dtype)
+        back = torch.cholesky_solve(_dots(moved, better), energies).T.to(right.dtype)
         directions = _orthonormal(torch.addmm(better, back, directions, alpha=-1))
     return Solution(solutions, _checked(matrix, right, solutions, residuals), iterations)
 
@@ -153,6 +153,8 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:
-    """Inner products [k, m] float64 of rows."""
-    found: Tensor = one.double() @ other.double().T
-    return found
+    """Inner products [k, m] float64 of rows: those of short stretches in their own type, summed in float64."""
+    whole = one.shape[1] - one.shape[1] % STRETCH
+    left, right = (each[:, :whole].view(len(each), -1, STRETCH).transpose(0, 1) for each in (one, other))
+    found: Tensor = (left @ right.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
+    return found + one[:, whole:].double() @ other[:, whole:].double().T
