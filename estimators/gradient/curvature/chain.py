@@ -22,6 +22,8 @@ ELEMENTWISE = (
 ROWS = 256
 DIRECTIONS = 64
 """Instances and directions at once: what a product makes of them stays in the cache."""
+BLOCKS = 4
+"""Blocks whose sums are taken in the vectors' own type before they go into float64."""
 LIVE = 0.9
 """Share of inputs that are not zero throughout, above which all are kept."""
 Curved = Callable[[Tensor, Tensor], Tensor]
@@ -163,8 +165,11 @@ class ChainProducts:
             _Moves.of(next(parts), None if layer.bias is None else next(parts), first=at == 0)
             for at, layer in enumerate(self._chain.layers)
         ]
-        for passed in self._passed():
+        for number, passed in enumerate(self._passed(), start=1):
             self._add(passed, moves)
+            if number % BLOCKS == 0:
+                for each in moves:
+                    each.settle()
         return torch.cat([part for each in moves for part in each.sums()], dim=1)
 
     def _passed(self) -> Iterator[_Passed]:
@@ -218,13 +223,15 @@ class ChainProducts:
 class _Moves:
     """Directions of one layer's weight, laid out for one product a block, and float64 sums in the same layouts.
 
-    into: [din, k dout], with the bias as a last row. out_of: [dout, k din], empty of the first layer.
+    into: [din, k dout], with the bias as a last row. out_of: [dout, k din], empty of the first layer. part: of
+    sum_into, not yet settled.
     """
 
     count: int
     biased: bool
     into: Tensor
     out_of: Tensor
+    part: Tensor
     sum_into: Tensor
     sum_out_of: Tensor
 
@@ -236,7 +243,7 @@ class _Moves:
             into = torch.cat([into, bias.reshape(1, -1)])
         out_of = weight.new_empty(0) if first else weight.permute(1, 0, 2).flatten(1)
         sums = [torch.zeros_like(each, dtype=torch.float64) for each in (into, out_of)]
-        return cls(len(weight), bias is not None, into, out_of, *sums)
+        return cls(len(weight), bias is not None, into, out_of, torch.zeros_like(into), *sums)
 
     def forwards(self, inputs: Tensor, live: Tensor | None) -> Tensor:
         """What the layer's outputs gain by the directions alone, [b, k, dout]."""
@@ -249,18 +256,23 @@ class _Moves:
 
     def add(self, inputs: Tensor, back: Tensor, live: Tensor | None) -> None:
         """Inputs times derivatives of slopes [b, k, dout]."""
-        found = inputs.T @ back.flatten(1)
         if live is None:
-            self.sum_into.add_(found)
+            self.part.addmm_(inputs.T, back.flatten(1))
         else:
-            self.sum_into.index_add_(0, live, found.double())
+            self.part.index_add_(0, live, inputs.T @ back.flatten(1))
 
     def add_crossed(self, slopes: Tensor, moved: Tensor) -> None:
         """Slopes times derivatives of inputs [b, k, din]."""
         self.sum_out_of.add_(slopes.T @ moved.flatten(1))
 
+    def settle(self) -> None:
+        """Takes what was added since into the float64 sum."""
+        self.sum_into.add_(self.part)
+        self.part.zero_()
+
     def sums(self) -> Iterator[Tensor]:
         """The sums as rows [k, ...], weight and bias."""
+        self.settle()
         total = self.sum_into.view(len(self.sum_into), self.count, -1)
         weight = (total[:-1] if self.biased else total).permute(1, 2, 0)
         if len(self.sum_out_of):
