@@ -34,7 +34,7 @@ from estimators.aggregators.columns import guide_tests, with_mean
 from estimators.aggregators.kept_rows import KeptRows, both, kept, no_rows, split
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
-from estimators.aggregators.notes import UNVARIED, two_sided_notes
+from estimators.aggregators.notes import UNVARIED, own_noise, two_sided_notes
 from estimators.aggregators.size_weights import row_weights_of
 from estimators.aggregators.surrogate_block import add_block
 from estimators.aggregators.welch import Estimates, known_part, unvaried_or_variance
@@ -122,32 +122,18 @@ class AdaptiveSemivalue:
         state.lent = True
         n, columns = len(state.counts), len(state.total)
         done = state.done if state.waiting.unit_count < 2 else self._with_block(state, state.waiting)
-        constant = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows) == 0.0
+        spread = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)
+        constant = spread == 0.0
         return assembled_influence(
             lambda part: self._estimates(state, done, constant, part),
             value=self.value,
             loss=self.loss,
             shape=(n, columns - 1),
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + self._noise_note(state) + self._few_note(done),
-            per_test={UNVARIED: constant[:-1]},
+            notes=two_sided_notes(state.counts, state.rows) + self._few_note(done),
+            per_test={UNVARIED: constant[:-1], **own_noise(self.ends.full, spread[:-1], self.ends)},
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
-
-    def _noise_note(self, state: AdaptiveState) -> tuple[str, ...]:
-        """How much of the spread of the mean loss over rows is the learner's own, told by D's replicates."""
-        replicates = len(self.ends.full)
-        if self.ends.deterministic or replicates < 2 or state.rows < 2:
-            return ()
-        mean = self._guides()[-1]
-        own = float(with_mean(self.ends.full)[:, mean].var(ddof=1))
-        total, squares = state.total[mean : mean + 1], state.total_squares[mean : mean + 1]
-        spread = float(unvaried_or_variance(squares, total, state.rows, rows=state.rows)[0])
-        if not spread:
-            return ()
-        share = min(own / spread, 1.0)
-        said = f"errors hold the learner's own noise, {share:.1%} of the variance of the mean test loss over rows"
-        return (f"{said} ({replicates} replicates of D)",)
 
     def _few_note(self, done: BlockSums | None) -> tuple[str, ...]:
         fewest = FEW_DEGREES if done is None else float(done.degrees(told=self.ends.deterministic).min())

@@ -19,11 +19,11 @@ from scipy.linalg import cho_factor, cho_solve
 from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import UNVARIED, two_sided_notes
+from estimators.aggregators.notes import UNVARIED, own_noise, two_sided_notes
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.welch import Estimates, cleared, slack
-from estimators.arrays import FloatArray
+from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.influence import Influence
 from estimators.retrains import EndRows, Retrains
@@ -104,9 +104,16 @@ class CubeRegression:
             shape=(n, columns - 1),
             retrains=state.rows,
             notes=notes,
-            per_test={UNVARIED: constant[:-1]},
+            per_test={UNVARIED: constant[:-1], **self._own_noise(state)},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )
+
+    def _own_noise(self, state: NormalEquations) -> dict[str, AnyArray]:
+        """Of the spread over units: half a difference of two retrains has half the noise of one."""
+        units = max(state.units, 1)
+        level = np.zeros_like(state.responses) if self.paired else state.products[-1] / units
+        spread = state.responses / units - level**2
+        return own_noise(self.ends.full, spread[:-1], self.ends, retrains=0.5 if self.paired else 1.0)
 
     def _solved(self, state: NormalEquations) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Values, errors and degrees of freedom, [n, c] each."""

@@ -24,7 +24,7 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import with_mean
 from estimators.aggregators.contrast_sums import ContrastSums, add_rows, empty_sums, merged_sums
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import UNVARIED, two_sided_notes
+from estimators.aggregators.notes import UNVARIED, own_noise, two_sided_notes
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.welch import Estimates, SideSums, out_minus_in, unvaried_or_variance
 from estimators.designs.protocol import Design
@@ -57,7 +57,8 @@ class DifferenceOfMeans:
         """Influence [n, n_test] with Welch's errors."""
         state.lent = True
         n, columns = state.sums.shape
-        constant = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows) == 0.0
+        spread = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)
+        constant = spread == 0.0
         noise = noise_of_tests(self.ends, contrast_squares(self.design), state.rows)
         return assembled_influence(
             lambda part: widened(_estimates(state, part), noise[part]),
@@ -66,7 +67,7 @@ class DifferenceOfMeans:
             shape=(n, columns - 1),
             retrains=state.rows,
             notes=two_sided_notes(state.counts, state.rows),
-            per_test={UNVARIED: constant[:-1]},
+            per_test={UNVARIED: constant[:-1], **own_noise(self.ends.full, spread[:-1], self.ends)},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )
 

@@ -17,7 +17,14 @@ import numpy as np
 
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.notes import side_notes
-from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
+from estimators.aggregators.self_losses import (
+    SelfSums,
+    add_self_rows,
+    merged_self_sums,
+    no_self_sums,
+    own_noise_of,
+    self_pivot,
+)
 from estimators.aggregators.stored_noise import noise_of_own_losses, side_squares, widened
 from estimators.aggregators.welch import Estimates, cleared, known_part
 from estimators.arrays import FloatArray
@@ -54,7 +61,7 @@ class HeldOutLoss:
             value="held_out_loss",
             loss=self.loss,
             retrains=state.rows,
-            notes=side_notes(state.rows - state.counts, "out of"),
+            notes=side_notes(state.rows - state.counts, "out of") + own_noise_of(state, self.ends),
         )
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.notes import two_sided_notes
-from estimators.aggregators.self_losses import SelfSums, add_self_rows, merged_self_sums, no_self_sums, self_pivot
+from estimators.aggregators.self_losses import (
+    SelfSums,
+    add_self_rows,
+    merged_self_sums,
+    no_self_sums,
+    own_noise_of,
+    self_pivot,
+)
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_own_losses, widened
 from estimators.aggregators.welch import out_minus_in
 from estimators.designs.protocol import Design
@@ -48,5 +55,5 @@ class Memorization:
             value="memorization",
             loss=self.loss,
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows),
+            notes=two_sided_notes(state.counts, state.rows) + own_noise_of(state, self.ends),
         )

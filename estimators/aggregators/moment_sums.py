@@ -83,6 +83,12 @@ class MomentSums:
         variances, degrees = self._shared(columns)
         return Estimates(sums / m, np.sqrt(variances / m), degrees)
 
+    def variances(self) -> FloatArray:
+        """The own variances s^2 [n, c], NaN of fewer than two units."""
+        if self.units < 2:
+            return np.full(self.sums.shape, np.nan)
+        return unvaried_or_variance(self.squares, self.sums, self.units, rows=self.units)
+
     def _shared(self, columns: slice | AnyArray) -> tuple[FloatArray, FloatArray]:
         """The variances v and their degrees of freedom, [n, c]."""
         m, sums, squares = self.units, self.sums[:, columns], self.squares[:, columns]

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
-from estimators.arrays import AnyArray, BoolArray, IntArray
+import numpy as np
+
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from estimators.retrains import EndRows
 
 FEW_ROWS = 30
 
@@ -28,19 +31,41 @@ def side_notes(counts: IntArray, side: str) -> tuple[str, ...]:
     return tuple(notes)
 
 
-UNVARIED, KEPT = "unvaried", "kept"
+UNVARIED, KEPT, OWN_NOISE = "unvaried", "kept", "own_noise"
 
 
 def per_test_notes(figures: Mapping[str, AnyArray], n: int) -> tuple[str, ...]:
     """Notes that sum up figures of each test instance; of blocks of test instances they are made from the whole.
 
     "unvaried": whether its loss was the same in every retrain. "kept": how many of n coefficients a LASSO keeps.
+    "own_noise": the share of its variance over retrains that is the learner's own, over seeds; NaN where it has none.
     """
     notes = unvaried_note(figures[UNVARIED]) if UNVARIED in figures else ()
     if KEPT in figures and len(figures[KEPT]):
         kept = float(figures[KEPT].mean())
         notes += (f"the LASSO keeps {kept:.1f} of {n:,} instances a test instance, on average",)
-    return notes
+    return notes + own_noise_note(figures[OWN_NOISE]) if OWN_NOISE in figures else notes
+
+
+def own_noise(full: AnyArray, spread: FloatArray, ends: EndRows, *, retrains: float = 1.0) -> dict[str, AnyArray]:
+    """The figure "own_noise", where D's replicates tell it: of each column of `full` [R, c], their losses.
+
+    spread [c]: the variance of what is averaged, in which `retrains` times the noise of one retrain is.
+    """
+    if ends.deterministic or len(full) < 2:
+        return {}
+    noise = retrains * full.var(axis=0, ddof=1, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {OWN_NOISE: np.where(spread > 0.0, np.minimum(noise / spread, 1.0), np.nan)}
+
+
+def own_noise_note(shares: AnyArray) -> tuple[str, ...]:
+    """A note on how much of the spread, on average over columns, is the learner's own."""
+    known = shares[np.isfinite(shares)]
+    if not len(known):
+        return ()
+    said = f"errors hold the learner's own noise, {float(known.mean()):.1%} of the variance of what is averaged"
+    return (f"{said} (by the replicates of D)",)
 
 
 def unvaried_note(constant: BoolArray) -> tuple[str, ...]:

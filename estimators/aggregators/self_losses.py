@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.aggregators.columns import refuse_non_finite
-from estimators.aggregators.welch import SideSums
+from estimators.aggregators.notes import OWN_NOISE, own_noise, own_noise_note
+from estimators.aggregators.welch import SideSums, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
 from estimators.errors import MissingRows
 from estimators.retrains import EndRows, Retrains
@@ -68,6 +69,14 @@ def own_losses(retrains: Retrains) -> FloatArray:
     losses: FloatArray = retrains.train_losses.astype(np.float64)
     refuse_non_finite(losses)
     return losses
+
+
+def own_noise_of(state: SelfSums, ends: EndRows) -> tuple[str, ...]:
+    """How much of the spread of own losses over retrains is the learner's own."""
+    if ends.full_train is None or state.rows < 2:
+        return ()
+    spread = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)
+    return own_noise_note(own_noise(ends.full_train, spread, ends).get(OWN_NOISE, np.empty(0)))
 
 
 def merged_self_sums(a: SelfSums, b: SelfSums) -> SelfSums:

@@ -27,7 +27,7 @@ import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.kept_statistics import KeptStatistics
-from estimators.aggregators.notes import KEPT, two_sided_notes
+from estimators.aggregators.notes import KEPT, own_noise, two_sided_notes
 from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
 from estimators.aggregators.sparse_sums import MemberFeatures, SparseSums, merged_sparse_sums, no_sums, sums_of_rows
@@ -106,6 +106,8 @@ class SparseRegression:
             self.ends, weighted_squares(self.design, self.features.inside, self.features.outside), state.rows
         )
 
+        spread = state.fit.vv.sum(axis=0) / rows - (state.fit.v.sum(axis=0) / rows) ** 2
+
         def estimates(part: slice) -> Estimates:
             shape = values[:, part].shape
             found = known_part(values[:, part], errors(part), np.full(shape, degrees), fewest=fewest)
@@ -118,6 +120,6 @@ class SparseRegression:
             shape=(n, columns - 1),
             retrains=state.rows,
             notes=two_sided_notes(state.members, state.rows),
-            per_test={KEPT: fit.kept[:-1]},
+            per_test={KEPT: fit.kept[:-1], **own_noise(self.ends.full, spread[:-1], self.ends)},
             statistics=KeptStatistics(f"{self.value} from {self.design.label}", self, state),
         )

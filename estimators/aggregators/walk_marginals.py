@@ -25,9 +25,9 @@ from estimators.aggregators.columns import with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
 from estimators.aggregators.moment_sums import MomentSums
-from estimators.aggregators.notes import UNVARIED
+from estimators.aggregators.notes import UNVARIED, own_noise
 from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
-from estimators.arrays import BoolArray, FloatArray, IntArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from estimators.designs.protocol import Design
 from estimators.errors import WrongDesign
 from estimators.influence import Influence
@@ -85,9 +85,15 @@ class WalkMarginals:
             shape=(n, columns - 1),
             retrains=state.rows,
             notes=_no_walks(state),
-            per_test={UNVARIED: constant[:-1]},
+            per_test={UNVARIED: constant[:-1], **self._own_noise(moments)},
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
+
+    def _own_noise(self, moments: MomentSums) -> dict[str, AnyArray]:
+        """Of the spread over units, whose marginals are means over walks of differences of two retrains."""
+        walks = max(1, round(self.design.unit_rows / max(self.design.n - 1, 1)))
+        spread = moments.variances().mean(axis=0)
+        return own_noise(self.ends.full, spread[:-1], self.ends, retrains=2.0 / walks)
 
     def _unit(self, members: BoolArray, losses: FloatArray) -> FloatArray:
         """Mean weighted marginals [n, c] over the walks of a unit."""

@@ -21,7 +21,7 @@ from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import column_blocks, with_mean
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.leave_one_out import v_full
-from estimators.aggregators.notes import two_sided_notes
+from estimators.aggregators.notes import own_noise, two_sided_notes
 from estimators.aggregators.size_weights import row_weights_of
 from estimators.aggregators.stored_noise import noise_of_tests, semivalue_squares, widened
 from estimators.aggregators.threads import one_blas_thread
@@ -119,6 +119,7 @@ class WeightedContrast:
             shape=(n, columns - 1),
             retrains=state.rows,
             notes=two_sided_notes(counts, int(rows.max(initial=0))),
+            per_test=own_noise(self.ends.full, _spread(state.inside)[:-1], self.ends),
             statistics=KeptStatistics(f"{self.value} from {self.design.label} and {v_full(self.ends)}", self, state),
         )
 
@@ -169,6 +170,13 @@ def _mean(side: SideOfContrast) -> tuple[FloatArray, FloatArray, FloatArray]:
         deviations = side.w2xx - 2.0 * mean * side.w2x + mean * mean * side.w2
         spread = cleared(deviations, side.w2xx + mean * mean * side.w2, rows=int(side.count.max(initial=0)))
         return mean, spread / side.w**2 * rows / (rows - 1.0), rows
+
+
+def _spread(side: SideOfContrast) -> FloatArray:
+    """The variance of losses [c] over rows, those that weigh most counted most, on average over instances."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: FloatArray = (side.w2xx / side.w2 - (side.w2x / side.w2) ** 2).mean(axis=0)
+    return found
 
 
 def _times(factor: float, array: AnyArray) -> FloatArray:

@@ -91,7 +91,7 @@ def test_intervals_cover(name, game):
     # 400 campaigns, per pair between the 0.05 % and 99.95 % binomial quantiles; no bias beyond 4.5 of its own errors
     known = getattr(interactions, name)(game.losses, N)
     truth, counts, errors = np.array([known[tuple(pair)] for pair in PAIRS]), np.zeros(len(PAIRS)), []
-    draws = 600 if name == "shapley_taylor" else 400
+    draws = 1000 if name == "shapley_taylor" else 400
     for seed in range(400):
         design = design_for(name, seed)
         assert not interaction_index(name).objection(design, draws)
