@@ -112,8 +112,11 @@ def imagined_logs(
 def gaps(make: Maker, pilot: Pilot, design: Design) -> FloatArray:
     """Logs [settings, 2] of the errors that the aggregator finds in the pilot over those in the pilot anew.
 
-    What the random numbers happen to give is evened out at the best setting.
+    What the random numbers happen to give is evened out at the best setting. NaN where the pilot has no whole units.
     """
+    units = pilot.rows.units
+    if design.unit_rows > 1 and (units is None or (np.unique(units, return_counts=True)[1] != design.unit_rows).any()):
+        return np.full((SETTINGS, 2), np.nan)
     whole = min(len(pilot.rows.members), MOST_ROWS_IN_DOUBT)
     rows = pilot.rows.rows(slice(0, max(whole - whole % design.unit_rows, 2 * design.unit_rows)))
     with one_blas_thread(), np.errstate(invalid="ignore"):

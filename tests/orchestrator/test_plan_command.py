@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from good_job import JOB, write_good_job
 
+from estimators.planning import Predicted
 from orchestrator import Job, arrays_data, load_job, run
 from orchestrator.cli import run_command
+from orchestrator.commands.plan import error_lines
+from orchestrator.expected_errors import ExpectedError
 from orchestrator.pilot import forecast
 from orchestrator.preparation import prepare, smoke
 from orchestrator.results import open_tracker
@@ -94,3 +97,26 @@ def test_kept_models_count_among_the_bytes_of_a_plan(tmp_path):
     assert none.model_bytes == 0
     assert 3 * report.model_bytes == sum(array.nbytes for array in models.values())
     assert kept.stored_bytes == pytest.approx(lean.stored_bytes + kept.retrains * report.model_bytes, abs=kept.retrains)
+
+
+def test_the_table_marks_figures_in_doubt_and_says_what_settles_them():
+    sure, unsure = Predicted(0.0123456, 0.1, 32), Predicted(0.5, 0.25, 32)
+    lines = error_lines(
+        [
+            ExpectedError("banzhaf", "clip(cross_entropy, 0.5) over class", sure, unsure),
+            ExpectedError("downsampling", "zero_one", sure, sure, unvaried=0.9),
+            ExpectedError("ame", "zero_one", *2 * [Predicted(float("nan"), float("nan"), 32)]),
+        ]
+    )
+    assert lines == [
+        "value        loss                                  pair (i, test)     instance",
+        "banzhaf      clip(cross_entropy, 0.5) over class           0.0123         ~0.5",
+        (
+            "downsampling zero_one                                      0.0123       0.0123"
+            "  at least: 90% of the losses never varied in the pilot"
+        ),
+        "ame          zero_one                                   not known    not known",
+        "~ roughly: the pilot is too short, or its losses too wild, to tell it to a quarter",
+        "  about 128 retrains of a pilot would (`apportion plan --keep` takes what it needs)",
+    ]
+    assert len(error_lines([ExpectedError("banzhaf", "cross_entropy", sure, sure)])) == 2

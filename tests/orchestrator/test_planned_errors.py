@@ -1,7 +1,7 @@
 """Mean standard errors as a pilot predicts them, against those that the whole campaign then has.
 
 Real learners, fixed seeds; the pilot is the campaign's own first draws, as many as `plan --keep` takes. The rules were
-set before anything was measured with these data:
+set first, and the method was made on other draws of the data (seeds 1 to 3):
 
 - of predictions that are not marked "roughly", at least 95 % are within a quarter; allowed is what 95 % would miss with
   a chance of 1 in 1,000 (binomial, predictions of one pilot counted as if they were independent);
@@ -52,7 +52,7 @@ ORDINARY = [
 ]
 """Learner, data, n and the most retrains an instance; beside it 2 an instance."""
 
-SEEDS = (1, 2, 3)
+SEEDS = (11, 12)
 
 
 @dataclass(frozen=True)
@@ -245,3 +245,11 @@ def test_designs_that_a_pilot_cannot_tell_apart_are_ties_and_the_simplest_is_nam
     found = ranked(fitted_pilot(noise, ends), candidates(("banzhaf",), 12, seed=1), ("banzhaf",), draws=400)
     assert found[0].candidate.words == "{design: bernoulli, probability: 0.5}"
     assert any(row.tie and "paired" in row.candidate.words for row in found[1:])
+
+
+def test_a_pilot_of_parts_of_walks_tells_no_spread_between_walks(tmp_path):
+    trained = TrainedLosses("logistic", tmp_path, n=24, clip=True)
+    design, rows = campaign_of(trained, "permutation", {}, 480)
+    found = predicted("shapley", design, rows.rows(slice(0, 480, 12)), trained.ends(), 40, 480)
+    assert np.isfinite(found.pair.error)
+    assert found.pair.rough
