@@ -92,7 +92,9 @@ def _predicted(
     gap = trust * np.where(np.isfinite(wrong), wrong, 0.0)
     corrected = logs + gap / 2.0
     left = ((1.0 - trust) * WRONG) ** 2 + float(gap.mean()) ** 2 / 12.0
-    variance = float(corrected.var()) + left + trust**2 * by_pilot / 4.0 + 2.0 * by_campaign
+    told = float(corrected.var()) * pilot.field.scales.columns / columns  # settings are as sure as all columns are
+    halves = 1.0 - (1.0 - trust / 2.0) ** 2  # of the chance of the pilot, which the gap and the field have in common
+    variance = told + left + halves * by_pilot + 2.0 * by_campaign
     return Predicted(float(np.exp(corrected.mean())), math.sqrt(variance), count)
 
 
