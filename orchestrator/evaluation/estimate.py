@@ -126,7 +126,12 @@ def _estimate(result: JobResult, held: HeldOut, name: str) -> Estimate:
 
 def unknown_note(values: FloatArray) -> tuple[str, ...]:
     """What has to be said of values that are not known."""
-    unknown = int(np.isnan(values).any(axis=1).sum())
-    if not unknown:
-        return ()
-    return (f"{counted(unknown, 'training instance')} of unknown value are left out of the sums",)
+    unknown = np.isnan(values)
+    instances = int(unknown.all(axis=1).sum())
+    pairs = int(unknown.sum()) - instances * values.shape[1]
+    notes = []
+    if instances:
+        notes.append(f"{counted(instances, 'training instance')} of unknown value are left out of the sums")
+    if pairs:
+        notes.append(f"{counted(pairs, 'pair')} of a training and a test instance, of unknown value, are left out")
+    return tuple(notes)

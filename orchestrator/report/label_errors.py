@@ -181,16 +181,17 @@ def _areas(rows: tuple[ScoreRow, ...]) -> Chart | None:
         return None
     spans = [(each.auroc, NORMAL_95 * each.auroc_standard_error) for _, each in found]
     x = horizontal("score, numbered as in the table", [0.5, len(rows) + 0.5], tight=True)
-    y = vertical("AUROC", [0.5, *(area + half * sign for area, half in spans for sign in (-1, 1))])
+    ends = [(max(area - half, 0.0), min(area + half, 1.0)) for area, half in spans]
+    y = vertical("AUROC", [0.5, *(end for pair in ends for end in pair)])
     dots = tuple(
         Dot(
             x.place(row.place),
             y.place(area),
-            y.place(area - half),
-            y.place(area + half),
+            y.place(low),
+            y.place(high),
             "pro" if row.self_score else "mute",
         )
-        for (row, _), (area, half) in zip(found, spans, strict=True)
+        for (row, _), (area, _), (low, high) in zip(found, spans, ends, strict=True)
     )
     legend = (Series("an instance's own loss", "pro"), Series("the mean test loss", "mute"))
     level = (Line(f"{x.start},{y.place(0.5)} {x.end},{y.place(0.5)}", "chance"),)

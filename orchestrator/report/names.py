@@ -44,9 +44,13 @@ _NAMES = {
     "tracin_we": "TracIn-WE",
     "trak": "TRAK",
 }
+OWN = " self-influence"
 _PROPER = {"banzhaf": "Banzhaf", "beta": "Beta", "shapley": "Shapley"}
 
 
 def in_words(name: str) -> str:
     """A method's or loss's name as words: "held_out_loss" is "held-out loss", "beta_shapley" "Beta Shapley"."""
+    method = name.removesuffix(OWN)
+    if method != name:
+        return in_words(method) + OWN
     return _NAMES.get(name) or " ".join(_PROPER.get(word, word) for word in name.split("_"))

@@ -16,6 +16,8 @@ from orchestrator.report.phrases import sentence
         ("weighted_banzhaf", "Weighted Banzhaf"),
         ("banzhaf_sample_reuse", "Banzhaf sample reuse"),
         ("held_out_loss", "Held-out loss"),
+        ("tracin_cp self-influence", "TracInCP self-influence"),
+        ("in_run_shapley self-influence", "In-Run Data Shapley self-influence"),
         ("a_method_of_tomorrow", "A method of tomorrow"),
     ],
 )
