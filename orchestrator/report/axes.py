@@ -9,6 +9,8 @@ from orchestrator.report.phrases import number, percent
 # The drawing area inside a figure of 400 x 230 units; the margins hold the axes' words.
 WIDTH, HEIGHT = 400.0, 230.0
 _ROUNDING = 1e-9
+_TINY = 1e-300
+"""Below it no ticks can be told apart."""
 LEFT, RIGHT, TOP, BOTTOM = 52.0, 380.0, 12.0, 188.0
 
 
@@ -52,8 +54,8 @@ def _axis(
 ) -> Axis:
     known = [value for value in values if math.isfinite(value)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
-    if high - low <= _ROUNDING * max(abs(low), abs(high)):  # equal, to rounding
-        pad = abs(low) / 2 or 0.5
+    if high - low <= max(_ROUNDING * max(abs(low), abs(high)), _TINY):  # equal, to rounding
+        pad = abs(low) / 2 if abs(low) > _TINY else 0.5
         low, high = low - pad, high + pad
     step = round_step((high - low) / count)
     first, last = _ticks_within(low / step, high / step) if tight else _ticks_around(low / step, high / step)

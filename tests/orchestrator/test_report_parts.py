@@ -7,7 +7,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from report_material import N, dataset, influence, instance_values, report_input
@@ -127,6 +127,9 @@ def test_what_is_no_image_is_not_drawn(shape, given):
     assert drawing_of(np.zeros((2, *shape)), given, pictures=1) is None
 
 
+@example(0.0, 5e-324, False)
+@example(1e-323, 2e-323, True)
+@example(0.55, 0.55 + 1e-15, False)  # a cosine with itself, summed
 @given(finite, finite, st.booleans())
 def test_an_axis_holds_its_data_between_its_ends_with_few_ticks(a, b, tight):
     axis = horizontal("x", [a, b], tight=tight)
