@@ -6,7 +6,7 @@ set first, and the method was made on other draws of the data (seeds 1 to 3):
 - of predictions that are not marked "roughly", at least 95 % are within a quarter; allowed is what 95 % would miss with
   a chance of 1 in 1,000 (binomial, predictions of one pilot counted as if they were independent);
 - that in ordinary use (real data, n of 100 to 1,000, budgets of 2 n to 10 n) at most 20 % are marked was the aim, and
-  is not reached: of logistic regression on the cancer data, losses raw and clipped, 61 % were, from pilots of up to 250,
+  is not reached: of logistic regression on the cancer data, losses raw and clipped, 61 % were, from pilots up to 250,
   and more are since doubts are larger (decision 89). The test holds that a tenth at least go without.
 """
 
