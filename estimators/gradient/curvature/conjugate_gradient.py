@@ -10,11 +10,8 @@ from estimators.errors import EstimatorError
 from estimators.gradient.curvature.protocol import Curvature
 from estimators.gradient.layout import Layout
 
-DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-6}
+DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
 """Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
-STRETCH = 4096
-APART = 1e-3
-"""The same, above which rounding leaves directions orthonormal at the first turn."""
 LinearMap = Callable[[Tensor], Tensor]
 """A symmetric matrix times vectors [k, p]."""
 
@@ -141,8 +138,6 @@ def _orthonormal(vectors: Tensor) -> Tensor:
         values, turns = torch.linalg.eigh(_dots(units, units))
         kept = values > DEPENDENT[vectors.dtype] * values[-1]
         units = (turns[:, kept] / values[kept].sqrt()).T.to(vectors.dtype) @ units
-        if values[0] > APART * values[-1]:
-            break
     return units
 
 
@@ -153,8 +148,6 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:
-    """Inner products [k, m] float64 of rows: those of short stretches in their own type, summed in float64."""
-    whole = one.shape[1] - one.shape[1] % STRETCH
-    left, right = (each[:, :whole].view(len(each), -1, STRETCH).transpose(0, 1) for each in (one, other))
-    found: Tensor = (left @ right.transpose(1, 2)).sum(dim=0, dtype=torch.float64)
-    return found + one[:, whole:].double() @ other[:, whole:].double().T
+    """Inner products [k, m] float64 of rows. Sums in float32 cost half a step: residuals of 4e-5 instead of 2.4e-5."""
+    found: Tensor = one.double() @ other.double().T
+    return found
