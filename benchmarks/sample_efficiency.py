@@ -22,7 +22,8 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from harness.efficiency_tables import Errors, drawn_picture, log_errors, show_games, show_means, show_verdict
+from harness.efficiency_picture import drawn_picture
+from harness.efficiency_tables import Errors, log_errors, show_games, show_means, show_verdict
 from harness.own_values import own_methods
 from harness.pydvl_peers import NOT_RUN as PYDVL_NOT_RUN
 from harness.pydvl_peers import pydvl_methods
@@ -33,15 +34,8 @@ from harness.value_games import Game, Method, all_games
 
 VALUES = ("shapley", "banzhaf")
 MULTIPLES = (4, 16, 64)
-SLOW = {
-    "ProxySPEX": 3,
-    "shapiq SPEX": 1,
-    "pyDVL maximum sample reuse": 10,
-    "pyDVL stratified": 10,
-    "Delta-Shapley": 10,
-    "group testing": 10,
-}
-"""Methods that get fewer seeds: the first two take some 10 s a run, the others up to 1.5 s."""
+SLOW = {"ProxySPEX": 10, "shapiq SPEX": 3}
+"""Methods that get fewer seeds: they take some 20 s and 60 s a run, the others up to 1.5 s."""
 
 Task = tuple[str, str, str, int, int]
 """Value, method, game, first seed, seed after the last."""

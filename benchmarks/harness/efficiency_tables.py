@@ -1,7 +1,6 @@
-"""Errors of many methods on many games, as tables and a picture: means over seeds, geometric means over games."""
+"""Errors of many methods on many games, as tables: means over seeds, geometric means over games."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -82,32 +81,3 @@ def show_games(errors: Errors, shown: Sequence[str], games: Sequence[str]) -> No
         for place, game in enumerate(games)
     ]
     print_table(["game", *shown], rows)
-
-
-def drawn_picture(results: dict[str, Errors], games: Sequence[str], multiples: Sequence[int], file: Path) -> None:
-    """One panel for each value, one line for each method; our own are thick."""
-    import matplotlib as mpl  # noqa: PLC0415 - only where a picture is asked for
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(1, len(results), figsize=(7.5 * len(results), 6.5), sharey=True, squeeze=False)
-    for axis, (value, errors) in zip(axes[0], results.items(), strict=True):
-        names = list(dict.fromkeys(name for name, _ in errors))
-        colours = mpl.colormaps["turbo"](np.linspace(0.02, 0.98, len(names)))
-        for name, colour in zip(names, colours, strict=True):
-            own = name.startswith("apportion")
-            axis.loglog(
-                multiples,
-                np.exp(log_errors(errors, name, games).mean(axis=0)),
-                marker="o" if own else ".",
-                lw=2.5 if own else 1,
-                alpha=1 if own else 0.7,
-                color="black" if own and "default" in name else colour,
-                label=name,
-            )
-        axis.set(title=value, xlabel="different subsets trained, in n", xticks=multiples, xticklabels=multiples)
-        axis.legend(fontsize=5, ncols=2)
-    axes[0, 0].set_ylabel("squared error over squared value, geometric mean over games")
-    figure.tight_layout()
-    figure.savefig(file, dpi=130)
