@@ -133,10 +133,12 @@ class _Driver:
                 outcomes = self._stream.carry_out()
                 if isinstance(self._pool, ClusterPool):
                     self._pool.end_workers()  # their cores are for what comes now
-                run_gradients(self.session, self.screen.say, self._stopping)
+                problems = run_gradients(self.session, self.screen.say, self._stopping)
                 result = self._results(outcomes)
             keep_manifests(self.session)
             self._refuse_failures(outcomes, result)
+            if problems:
+                raise JobError(problems)
             status = "FINISHED"
         except (BudgetSpent, Interrupted):
             status = "KILLED"

@@ -12,6 +12,7 @@ from estimators.planning import Predicted
 from orchestrator.advice import advice
 from orchestrator.errors import ResourceMissing
 from orchestrator.expected_errors import ExpectedError
+from orchestrator.gradients.forecast import gradient_lines
 from orchestrator.jobs.job import Job
 from orchestrator.jobs.job_file import load_job
 from orchestrator.kept_pilot import keep_pilot, stored_campaigns
@@ -64,6 +65,8 @@ def command(job: Path, *, keep: bool) -> None:
         _show(each)
         if each.campaign.id in already and (sentence := already[each.campaign.id].sentence()):
             click.echo(f"  {sentence}")
+    if gradients := gradient_lines(prepared):
+        click.echo("\n" + "\n".join(gradients))
     total = sum(each.stored_bytes for each in forecasts)
     free = shutil.disk_usage(loaded.folder).free
     time = f"{duration(sum(each.seconds for each in forecasts))} on {counted(workers, 'worker')}"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from estimators.arrays import BoolArray, SeedArray
+from estimators.errors import EstimatorError
 from estimators.seeding import retrain_seeds
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, Problem
 from orchestrator.gradients.grouping import groups_of
 from orchestrator.gradients.identity import campaign_named, gradient_identity, gradient_store, run_identity
 from orchestrator.gradients.listing import listed_identity, put_listing
@@ -20,6 +21,7 @@ from orchestrator.placement import IN_PROCESS, device_of
 from orchestrator.preparation import Prepared
 from orchestrator.session import Session
 from workers.chunk_store import ChunkStore
+from workers.errors import LearnerError
 from workers.gradient_file import blocks_stored, read_block
 from workers.gradient_specs import GradientSpec
 from workers.keeping import keeper_of
@@ -29,28 +31,43 @@ from workers.trajectory import trajectory_file, trajectory_mode, trajectory_stor
 if TYPE_CHECKING:
     from workers.gradient_work import GradientRequest
 
+MEND = "everything else of the job is done; change this entry or take it out, and run the job again: nothing is lost"
 
-def run_gradients(session: Session, say: Callable[[str], None], stopping: Callable[[], int]) -> None:
-    """Every gradient method of the job that is not whole in the store yet.
 
-    Raises LearnerError or EstimatorError where a method does not fit the learner, Interrupted where it is stopped.
+def run_gradients(session: Session, say: Callable[[str], None], stopping: Callable[[], int]) -> list[Problem]:
+    """Every gradient method of the job that is not whole in the store yet; what kept some of them from it.
+
+    Raises Interrupted where it is stopped.
     """
-    prepared = session.prepared
+    prepared, problems = session.prepared, list[Problem]()
     if not prepared.job.gradients:
-        return
+        return problems
     store = gradient_store(session.tracker, session.parent)
+    for place, spec in enumerate(prepared.job.gradients):
+        try:
+            _complete(session, spec, store, say, stopping)
+        except (EstimatorError, LearnerError) as error:
+            reason = str(error).removeprefix("gradients: ")
+            say(f"{spec.label}: error: {reason}; the job goes on without it")
+            where = prepared.job.origin.where("gradients", place)
+            problems.append(Problem(f"{spec.label}: {reason}", where, MEND))
+    return problems
+
+
+def _complete(
+    session: Session, spec: GradientSpec, store: ChunkStore, say: Callable[[str], None], stopping: Callable[[], int]
+) -> None:
+    found = whole_values(session.prepared, spec, store)
+    if found is None:
+        _run(session, spec, store, say, stopping)
+        found = read_gradient(session.prepared, spec, store)
+    _list(session.prepared, spec, store)
+    label = re.sub(r"[^A-Za-z0-9_. -]", "_", spec.label)
+    figures = {f"gradient {label} {name}": value for name, value in found.facts.items()}
     journal = session.journal.of(session.parent.run_id)
-    for spec in prepared.job.gradients:
-        found = whole_values(prepared, spec, store)
-        if found is None:
-            _run(session, spec, store, say, stopping)
-            found = read_gradient(prepared, spec, store)
-        _list(prepared, spec, store)
-        label = re.sub(r"[^A-Za-z0-9_. -]", "_", spec.label)
-        figures = {f"gradient {label} {name}": value for name, value in found.facts.items()}
-        journal.metrics(0, {name: value for name, value in figures.items() if math.isfinite(value)}, last=True)
-        for warning in found.warnings:
-            say(f"{spec.label}: warning: {warning}")
+    journal.metrics(0, {name: value for name, value in figures.items() if math.isfinite(value)}, last=True)
+    for warning in found.warnings:
+        say(f"{spec.label}: warning: {warning}")
 
 
 def _run(

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from estimators.arrays import BoolArray
+from estimators.arrays import BoolArray, FloatArray
 from estimators.evaluation.label_errors import LabelErrorDetection
+from estimators.influence import InstanceValues
 from orchestrator.report.axes import horizontal, vertical
 from orchestrator.report.charts import Chart, Dot, Line, Series, compared, histogram, lines
 from orchestrator.report.contents import ReportInput
 from orchestrator.report.names import in_words
-from orchestrator.report.phrases import UNKNOWN, count, interval, loss_in_words, percent
+from orchestrator.report.phrases import UNKNOWN, count, interval, loss_in_words, number, percent
 from orchestrator.report.shown import Instances, Shown
 from orchestrator.report.suspicion import Score, detection, errors_met
 
@@ -49,10 +50,11 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class SuspectList:
-    """The most suspicious instances by one score, and how the score is distributed."""
+    """The most suspicious instances by one score, and how the score is distributed. error: how figures are read."""
 
     name: str
     loss: str
+    error: str
     auroc: str
     suspects: tuple[Suspect, ...]
     charts: tuple[Chart, ...]
@@ -131,14 +133,18 @@ def _suspects(score: Score, instances: Instances, known: BoolArray | None, share
     top = [int(player) for player in score.order[: SUSPECTS[instances.kind]] if np.isfinite(score.suspicion[player])]
     values, certain, half = score.values, score.values.certain(), score.values.half_widths()
     at = {int(player): place for place, player in enumerate(values.train_index)}
-    suspects = [
-        Suspect(instances.train(p), interval(float(values.values[at[p]]), float(half[at[p]])), bool(certain[at[p]]))
-        for p in top
-    ]
+    suspects = [Suspect(instances.train(p), _figure(values, half, at[p]), bool(certain[at[p]])) for p in top]
     area = "" if known is None else auroc_words(detection(score, known, share))
     chart = _distribution(score, known)
     charts = () if chart is None else (chart,)
-    return SuspectList(score_name(score), loss_in_words(values.loss), area, tuple(suspects), charts)
+    error = " ± 95 %" if values.retrains else ""
+    return SuspectList(score_name(score), loss_in_words(values.loss), error, area, tuple(suspects), charts)
+
+
+def _figure(values: InstanceValues, half: FloatArray, place: int) -> str:
+    """A value with its interval; alone where it comes from gradients, which have no sampling error."""
+    value = float(values.values[place])
+    return interval(value, float(half[place])) if values.retrains else number(value)
 
 
 def _shown(contents: ReportInput, scores: list[Score]) -> list[Score]:

@@ -170,6 +170,7 @@ def test_the_report_has_a_section_of_its_own(job):
     assert "Koh and Liang, ICML 2017" in section
     for label in ("exact", "mean", "own", "tops", "sums", "unsolved", "TracInRP", "PBRF"):
         assert f"<bdi>{label}</bdi>" in section
+    assert "± unknown" not in page
     assert "exact self-influence" in page.split('<section id="labels">')[1].split("</section>")[0]
     tracker = open_tracker(job)
     names = [path.name for path in job.folder.rglob("pictures/*.svg")]

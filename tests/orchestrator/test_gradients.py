@@ -9,9 +9,11 @@ from good_job import JOB, write_good_job
 from oracles import gradients as oracle
 
 import estimators.gradient.source
+from estimators.errors import EstimatorError
 from estimators.gradient.closed_form import least_squares
 from estimators.gradient.layout import layout_of
 from orchestrator import load_job, open_result, run
+from orchestrator.cli import run_command
 from orchestrator.errors import JobError
 from orchestrator.gradients.identity import gradient_identity, gradient_store
 from orchestrator.results import stored_job
@@ -159,3 +161,31 @@ def test_on_ray_the_blocks_are_the_same_bits(job, ray_cluster, tmp_path):
     run(cluster_job)
     store, blocks = blocks_of(cluster_job)
     assert {name: store.get(name) for name in blocks.values()} == before
+
+
+def test_a_method_that_fails_leaves_the_others_and_the_report(job, monkeypatch, capsys):
+    store = GradientWork.store
+
+    def failing(work, task):
+        if work._request.spec.label == "influence_function":
+            raise EstimatorError("gradients: the curvature is singular")
+        return store(work, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GradientWork, "store", failing)
+        with pytest.raises(JobError, match="influence_function: the curvature is singular") as caught:
+            run(job)
+    assert "gradients[0]" in caught.value.problems[0].where
+    assert "goes on without it" in capsys.readouterr().err
+    assert np.isfinite(open_result(job).values("traced").values).all()
+    assert "traced" in (job.folder / "good-report.html").read_text()
+    assert np.isfinite(run(job).values("influence_function").values).all()
+
+
+def test_a_plan_says_what_the_methods_take(job, capsys):
+    path = job.folder / "job.yaml"
+    assert run_command(["plan", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert "gradients: influence_function, traced" in said
+    assert "trained on all 40 instances: 1 model;" in said
+    assert "2 matrices [40, 10], 0.0064 MB" in said
