@@ -9,6 +9,7 @@ from estimators.designs import Parameters, design_made
 from estimators.designs.protocol import Design
 from orchestrator.checks.campaigns import values_of
 from orchestrator.checks.designs import design_parameters
+from orchestrator.checks.gradients import refuse_misfits
 from orchestrator.checks.whole_job import load_checked
 from orchestrator.data.datasets import LoadedData
 from orchestrator.fingerprint import fingerprints
@@ -101,15 +102,12 @@ def user_code(job: Job) -> CodeSnapshot | None:
 
 
 def smoke(prepared: Prepared, *, together: int | None = None) -> SmokeReport:
-    """Train a few retrains in this process and check what the learner declares; raises LearnerError.
+    """Train a few retrains in this process and check what the learner declares; raises LearnerError, JobError.
 
     together: K, where it was chosen.
     """
     learner = prepared.learner(together=together)
-    for spec in prepared.job.gradients:
-        from workers.gradient_work import refuse_misfit  # noqa: PLC0415 - torch only where it is needed
-
-        refuse_misfit(spec, learner)
+    refuse_misfits(prepared.job, learner)
     report = smoke_retrain(learner, prepared.loaded.dataset, prepared.learner, prepared.job.seed)
     return replace(report, model_bytes=model_bytes(learner)) if prepared.job.learner.keep else report
 

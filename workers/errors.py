@@ -21,7 +21,11 @@ class UserCodeError(WorkerError):
 
 
 class LearnerError(WorkerError):
-    """A learner cannot serve the data or the job."""
+    """A learner cannot serve the data or the job; the message ends with how to mend it, where that is said apart."""
+
+    def __init__(self, what: str, *, mend: str = "") -> None:
+        self.what, self.mend = what, mend
+        super().__init__(f"{what}: {mend}" if mend else what)
 
 
 class DeviceError(WorkerError):

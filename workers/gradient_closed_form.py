@@ -79,7 +79,12 @@ def refuse_other_learners(spec: GradientSpec, problem: GradientProblem) -> None:
     """Raise LearnerError for any learner but ridge regression, and for DFFITS with a penalty."""
     module = problem.objective.module
     if not isinstance(module, nn.Linear) or problem.objective.deletion != "sum":
-        raise LearnerError(f"gradients: {spec.method} is a closed form of `kind: ridge`; this learner is another")
+        raise LearnerError(
+            f"gradients: {spec.method} is a closed form of `kind: ridge`; this learner is another",
+            mend="take influence_function (`gives: self` for one number an instance), or learner: {kind: ridge}",
+        )
     penalty = problem.objective.penalty
     if spec.method == "dffits" and isinstance(penalty, dict) and penalty["weight"]:
-        raise LearnerError("gradients: dffits is of least squares: write `alpha: 0`, or take cooks_distance")
+        raise LearnerError(
+            "gradients: dffits is of least squares", mend="write `alpha: 0` in the learner, or take cooks_distance"
+        )

@@ -145,8 +145,14 @@ def refuse_other_heads(spec: GradientSpec, problem: GradientProblem) -> None:
     """Raise LearnerError where a last layer cannot be refitted to the labels that there are."""
     known = ("cross_entropy",) if spec.method == "representer_lje" else ("cross_entropy", "squared_error")
     if problem.loss not in known:
-        raise LearnerError(f"gradients: {spec.method} refits {' or '.join(known)}, not {problem.loss}")
+        raise LearnerError(
+            f"gradients: {spec.method} refits {' or '.join(known)}, not {problem.loss}",
+            mend="take influence_function, `layers` says of which parameters",
+        )
     if problem.loss == "cross_entropy" and problem.train.labels.ndim != 1:
-        raise LearnerError(f"gradients: {spec.method} needs one label an instance")
+        raise LearnerError(
+            f"gradients: {spec.method} needs one label an instance",
+            mend="take influence_function, `layers` says of which parameters",
+        )
     if problem.train.weights is not None:
-        raise LearnerError(f"gradients: {spec.method} takes no instance weights: leave `data.weight` out")
+        raise LearnerError(f"gradients: {spec.method} takes no instance weights", mend="leave `data.weight` out")

@@ -43,7 +43,7 @@ def gradient_problem(learner: Learner) -> GradientProblem:
         LearnerError: another learner, or groups as players.
     """
     if isinstance(learner, GroupedLearner):
-        raise LearnerError("gradients: they value training rows, not groups: leave `data.group` out")
+        raise LearnerError("gradients: they value training rows, not groups", mend="leave `data.group` out")
     if isinstance(learner, TorchLearner):
         return _of_torch(learner)
     if isinstance(learner, LogisticRegressionLearner):
@@ -51,8 +51,8 @@ def gradient_problem(learner: Learner) -> GradientProblem:
     if isinstance(learner, RidgeLearner):
         return _of_ridge(learner)
     raise LearnerError(
-        f"gradients: a {type(learner).__name__} has no gradients that could be taken here: take kind: torch, "
-        "logistic_regression or ridge"
+        f"gradients: a {type(learner).__name__} has no gradients that could be taken here",
+        mend="take kind: torch, logistic_regression or ridge",
     )
 
 

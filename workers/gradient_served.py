@@ -28,6 +28,7 @@ READERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Options that only some entries read: methods, or another option with the value that makes it read."""
+MOST_DIMENSIONS = 1024
 _DEFAULTS = {each.name: each.default for each in fields(GradientSpec)}
 
 
@@ -103,6 +104,23 @@ def estimator_of(spec: GradientSpec) -> Estimator:
     return replace(record, curvature=spec.curvature or record.curvature, options=options, projection=projection)
 
 
-def trak_projection(spec: GradientSpec) -> Projection:
-    """How TRAK projects."""
-    return Projection(kind="product", dimensions=spec.dimensions or 1024, seed=spec.seed)
+def trak_projection(spec: GradientSpec, n: int, p: int) -> Projection | None:
+    """How TRAK projects the gradients [n, p]; None takes them whole.
+
+    Unsaid: to 1,024 dimensions or a quarter of n, the fewer, so that their Gram matrix has a rank to be solved with.
+    """
+    dimensions = spec.dimensions or min(MOST_DIMENSIONS, max(1, n // 4))
+    if spec.dimensions is None and p <= dimensions:
+        return None
+    return Projection(kind="product", dimensions=dimensions, seed=spec.seed)
+
+
+def refuse_singular(spec: GradientSpec, n: int, p: int) -> None:
+    """Raise LearnerError for a Gram matrix of TRAK that is singular whatever the gradients [n, p] are."""
+    dimensions, most = spec.dimensions or 0, n if spec.damping is None else min(n, p)
+    if dimensions > most and not spec.damping:
+        few = f"the {n} training instances" if most == n else f"the {p} parameters"
+        raise LearnerError(
+            f"gradients: {spec.method} in {dimensions} dimensions, more than {few}, has a singular Gram matrix",
+            mend=f"leave `dimensions` out, write at most {most}, or give a `damping` above 0",
+        )

@@ -24,9 +24,11 @@ class GradientSpec:
 
     name: what its values are called, the method's name by default. curvature: of methods that have one; damping: added
     to it (None: a tenth of each layer's mean eigenvalue for kfac, ekfac, datainf and logra, 0.01 for others, 0 for
-    lanczos). matrix, rank, iterations, tolerance, depth, repeats, batch, scaling: see `estimators.gradient.record`;
+    lanczos; for trak 0, or a thousandth of the Gram matrix's mean diagonal where that is singular). matrix, rank,
+    iterations, tolerance, depth, repeats, batch, scaling: see `estimators.gradient.record`;
     batch unsaid: the whole training set. labels: true, or sampled from the model, for kfac and ekfac. layers: patterns
-    of parameter names. dimensions: of random projections. trajectory: what is recorded of the run where the method
+    of parameter names. dimensions: of random projections (trak unsaid: a quarter of the training instances, 1,024 at
+    most). trajectory: what is recorded of the run where the method
     needs more than its end: `every 30 epochs` (unsaid: every epoch), `losses` or `all`; methods that need every step
     record all. segments: of source. models: how many models trak averages over: of the whole training set, seeds of
     their own, or those that `campaign` kept of its first draws (`keep: true` in the learner), the ensemble of the

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from estimators.gradient.record import Projection
 from estimators.gradient.source import GradientSource
 from estimators.gradient.trak import model_scores
 from estimators.gradient.trak_scores import ModelScores, summed
@@ -46,11 +47,16 @@ class TrakBlocks:
         models = self._parts[task.checkpoint]
         found = summed(self._scores(number) for number in models)
         arrays = {name: np.asarray(value) for name, value in asdict(found).items()}
-        return Computed(arrays, len(models) * found.products.size, {"damping": self._damping})
+        facts = {"damping": found.damping, "dimensions": float(self._dimensions)}
+        return Computed(arrays, len(models) * found.products.size, facts)
 
     @property
-    def _damping(self) -> float:
-        return 0.0 if self._spec.damping is None else self._spec.damping
+    def _projection(self) -> Projection | None:
+        return trak_projection(self._spec, len(self._problem.train), self._source.model_layout.size)
+
+    @property
+    def _dimensions(self) -> int:
+        return self._source.model_layout.size if self._projection is None else self._projection.dimensions
 
     def _scores(self, number: int) -> ModelScores:
         return model_scores(
@@ -59,6 +65,6 @@ class TrakBlocks:
             self._problem.test,
             self._state(number),
             number,
-            projection=trak_projection(self._spec),
-            damping=self._damping,
+            projection=self._projection,
+            damping=self._spec.damping,
         )

@@ -24,7 +24,7 @@ from workers.gradient_heads import HeadBlocks, refuse_other_heads
 from workers.gradient_nearest import NearestBlocks
 from workers.gradient_problem import GradientProblem, State, gradient_problem
 from workers.gradient_responses import ResponseBlocks
-from workers.gradient_served import estimator_of, served_method
+from workers.gradient_served import estimator_of, refuse_singular, served_method
 from workers.gradient_specs import GradientSpec
 from workers.gradient_trak import TrakBlocks
 from workers.gradient_unrolled import UnrolledBlocks, run_notes
@@ -134,12 +134,17 @@ def refuse_misfit(spec: GradientSpec, learner: Learner) -> None:
     """
     method, problem = served_method(spec), gradient_problem(learner)
     if method.runner == "trak" and problem.loss != "cross_entropy":
-        raise LearnerError(f"gradients: {spec.method} explains classifiers' cross-entropy, not {problem.loss}")
+        raise LearnerError(
+            f"gradients: {spec.method} explains classifiers' cross-entropy, not {problem.loss}",
+            mend="take influence_function or tracin_cp",
+        )
     if method.runner == "head":
         refuse_other_heads(spec, problem)
     if method.runner == "closed_form":
         refuse_other_learners(spec, problem)
-    _source(problem, spec, method, problem.objective.module.state_dict(), 1)
+    source = _source(problem, spec, method, problem.objective.module.state_dict(), 1)
+    if method.runner == "trak":
+        refuse_singular(spec, len(problem.train), source.model_layout.size)
 
 
 def _source(
@@ -166,7 +171,10 @@ def _patterns(problem: GradientProblem, method: GradientMethod) -> tuple[str, ..
     else:
         chosen = [layer for layer in layers if layer.form == "outer"][-1:]
     if not chosen:
-        raise LearnerError(f"gradients: {method.name} needs {method.layers}, which this model has not")
+        raise LearnerError(
+            f"gradients: {method.name} needs {method.layers}, which this model has not",
+            mend="take the method of the whole model, `layers` says of which parameters",
+        )
     return tuple(name for layer in chosen for name in layer.parameters)
 
 

@@ -12,7 +12,7 @@ from estimators.errors import EstimatorError
 class ModelScores:
     """What models give, summed: products phi_i G^-1 phi_j [n, n_test], own products [n], 1 - p on both sides; float64.
 
-    models: how many there are in the sums.
+    models: how many there are in the sums. damping: the largest that was added to one of their Gram matrices.
     """
 
     products: FloatArray
@@ -20,6 +20,7 @@ class ModelScores:
     train_doubt: FloatArray
     test_doubt: FloatArray
     models: int = 1
+    damping: float = 0.0
 
 
 def averaged(
@@ -49,4 +50,5 @@ def _sum(one: ModelScores, other: ModelScores) -> ModelScores:
         one.train_doubt + other.train_doubt,
         one.test_doubt + other.test_doubt,
         one.models + other.models,
+        max(one.damping, other.damping),
     )

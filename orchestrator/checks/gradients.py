@@ -2,13 +2,18 @@
 
 from collections.abc import Iterator
 
+from estimators.errors import EstimatorError
 from estimators.registry import VALUES
 from orchestrator.data.datasets import LoadedData
 from orchestrator.errors import JobError, Problem
 from orchestrator.gradients.grouping import groups_of
 from orchestrator.jobs.job import Job
 from orchestrator.wording import did_you_mean, listed, shown
+from workers.errors import LearnerError
 from workers.gradient_specs import GradientSpec
+from workers.learner import Learner
+
+_ANOTHER = "take the entry out, or another method: `apportion methods` lists them"
 
 
 def gradient_problems(job: Job, loaded: LoadedData | None) -> list[Problem]:
@@ -18,6 +23,24 @@ def gradient_problems(job: Job, loaded: LoadedData | None) -> list[Problem]:
         for index, spec in enumerate(job.gradients)
         for problem in _problems(job, spec, loaded, job.origin.where("gradients", index))
     ]
+
+
+def refuse_misfits(job: Job, learner: Learner) -> None:
+    """Look at every entry before anything is trained for it; raises JobError naming all that do not fit the learner."""
+    if not job.gradients:
+        return
+    from workers.gradient_work import refuse_misfit  # noqa: PLC0415 - torch only where it is needed
+
+    problems = []
+    for index, spec in enumerate(job.gradients):
+        try:
+            refuse_misfit(spec, learner)
+        except (LearnerError, EstimatorError) as error:
+            what, mend = (error.what, error.mend) if isinstance(error, LearnerError) else (str(error), "")
+            where = job.origin.where("gradients", index)
+            problems.append(Problem(what.removeprefix("gradients: "), where, mend or _ANOTHER))
+    if problems:
+        raise JobError(problems)
 
 
 def _problems(job: Job, spec: GradientSpec, loaded: LoadedData | None, where: str) -> Iterator[Problem]:

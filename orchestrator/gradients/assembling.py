@@ -148,4 +148,4 @@ def _averaged(blocks: Iterable[Block]) -> Parts:
 
 
 def _models(arrays: dict[str, Any]) -> ModelScores:
-    return ModelScores(**arrays | {"models": arrays["models"].item()})
+    return ModelScores(**arrays | {name: arrays[name].item() for name in ("models", "damping")})

@@ -13,7 +13,7 @@ from workers.chunk_types import Fingerprints
 from workers.gradient_specs import GradientSpec
 from workers.stores import open_chunk_store
 
-ARITHMETIC_VERSION = 3
+ARITHMETIC_VERSION = 4
 """Raised where values of the same entry become others, a default of `GradientSpec` that is another included."""
 _APART = ("name", "campaign")
 

@@ -106,7 +106,7 @@ def _error_words(found: Assembled) -> str:
 
 
 def _solver_words(facts: Mapping[str, float]) -> str:
-    said = [f"{name} {value:.3g}" for name, value in sorted(facts.items()) if name != "stationarity"]
+    said = [f"{name} {value:.4g}" for name, value in sorted(facts.items()) if name != "stationarity"]
     return "solver: " + ", ".join(said) if said else ""
 
 

@@ -213,7 +213,13 @@ def test_entries_that_do_not_fit_are_refused_before_anything_is_trained(tmp_path
 @pytest.mark.parametrize(
     ("entry", "words"),
     [
-        ("{method: tracin_we}", ["needs embeddings"]),
+        (
+            "{method: tracin_we}",
+            ["job.yaml:13: gradients[0]: tracin_we needs embeddings", "take the method of the whole"],
+        ),
+        ("{method: cooks_distance}", ["job.yaml:13: gradients[0]: cooks_distance is a closed form", "take influence"]),
+        ("{method: trak, dimensions: 41}", ["job.yaml:13: gradients[0]: trak in 41", "the 40 training", "at most 40"]),
+        ("{method: trak, dimensions: 9, damping: 0.0}", ["more than the 4 parameters", "`damping` above 0"]),
         ("{method: influence_function, layers: [fc9.*]}", ["no trained parameter matches", "linear.weight"]),
     ],
 )

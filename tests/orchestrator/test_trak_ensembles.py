@@ -5,14 +5,16 @@ import pytest
 import torch
 from good_job import JOB, write_good_job
 
+from estimators.gradient.objective import CrossEntropy, Instances, LogOdds, Objective
+from estimators.gradient.record import Projection
 from estimators.gradient.source import gradient_source
-from estimators.gradient.trak import trak
+from estimators.gradient.trak import model_scores, trak
 from orchestrator import load_job, open_result, run
 from orchestrator.evaluation.evaluate import evaluate
 from orchestrator.kept_models import kept_models
 from orchestrator.results import stored_job
 from workers.gradient_problem import gradient_problem
-from workers.gradient_specs import trak_projection
+from workers.gradient_served import trak_projection
 
 NET = """
 from torch import nn
@@ -44,9 +46,8 @@ def test_values_are_those_of_the_campaigns_first_models(tmp_path, tracking_datab
         for _, state in kept_models(result.campaign("bernoulli"), draws=range(5))
     ]
     source = gradient_source(problem.objective, problem.train)
-    exact = trak(
-        source, problem.train, problem.test, states, projection=trak_projection(spec), damping=0.1, output="loss"
-    )
+    projection = trak_projection(spec, 40, source.layout.size)
+    exact = trak(source, problem.train, problem.test, states, projection=projection, damping=0.1, output="loss")
     np.testing.assert_allclose(found.influence.values, exact, rtol=1e-6, atol=1e-6 * np.abs(exact).max())
 
 
@@ -83,3 +84,44 @@ def test_the_datamodeling_score_rises_with_the_number_of_models(tmp_path, tracki
     # differences listed exceed 3 errors of the paired difference
     certain = {(each.better, each.worse) for each in found.differences}
     assert {("five", "one"), ("fifty", "five")} <= certain
+
+
+def test_a_bare_entry_works_on_few_instances_of_many_classes_and_says_what_it_took(tmp_path, tracking_database):
+    rng = np.random.default_rng(0)
+    path = write_good_job(tmp_path)
+    y = np.arange(60) % 5
+    X = rng.normal(size=(60, 4)).astype(np.float32) + np.eye(5, 4, dtype=np.float32)[y]
+    np.savez(tmp_path / "train.npz", X=X[:40], y=y[:40])
+    np.savez(tmp_path / "test.npz", X=X[40:], y=y[40:])
+    text = JOB.replace("values: [downsampling, banzhaf]\n", "")
+    path.write_text(text + "gradients: [{method: trak}, {method: trak, name: whole, dimensions: 40}]\n")
+    result = run(load_job(path))
+    bare, whole = result.gradient("trak"), result.gradient("whole")
+    assert bare.facts["dimensions"] == 10
+    assert whole.facts["damping"] > 0  # 25 parameters in 40 dimensions
+    assert any("dimensions 10" in note for note in bare.notes)
+    assert np.isfinite(bare.influence.values).all()
+    assert np.isfinite(whole.influence.values).all()
+    assert np.corrcoef(whole.influence.values.ravel(), bare.influence.values.ravel())[0, 1] > 0.2
+
+
+def test_a_singular_gram_matrix_is_damped_by_a_thousandth_where_nothing_is_said():
+    generator = torch.Generator().manual_seed(0)
+    train, test = (
+        Instances(torch.randn(rows, 4, generator=generator), torch.randint(3, (rows,), generator=generator))
+        for rows in (80, 7)
+    )
+    torch.manual_seed(0)
+    module = torch.nn.Linear(4, 3)
+    source = gradient_source(Objective(module, CrossEntropy()), train)
+    models = [dict(module.state_dict())]
+    odds = gradient_source(Objective(module, LogOdds()), train)
+    phi = odds.rows(train).dense().double()
+    mean = float(phi.square().sum()) / phi.shape[1]
+    found = model_scores(source, train, test, models[0], 0, damping=None)
+    assert found.damping == pytest.approx(1e-3 * mean, rel=1e-4)
+    own = torch.linalg.solve(phi.T @ phi + 1e-3 * mean * torch.eye(15), odds.rows(test).dense().double().T)
+    np.testing.assert_allclose(found.products, (phi @ own).numpy(), rtol=1e-3, atol=1e-4)
+    few = Projection(kind="dense", dimensions=6, seed=1)  # of the 10 that the gradients span
+    said, unsaid = (trak(source, train, test, models, projection=few, damping=each) for each in (0.0, None))
+    np.testing.assert_array_equal(said, unsaid)
