@@ -24,6 +24,7 @@ from estimators.aggregators.self_losses import (
     merged_self_sums,
     no_self_sums,
     own_losses,
+    own_noise_of,
     self_pivot,
 )
 from estimators.aggregators.stored_noise import left_out_squares, noise_of_own_losses, widened
@@ -68,19 +69,26 @@ class CScore:
         """C-scores [n] with their errors."""
         n, pivot = self.design.n, self_pivot(self.ends, self.design.n)
         left = _fewest_without(state, n)
-        profile = [self._of_size(state[size], size, pivot) for size in sorted(state)]
+        profile = [_mean_without(state[size], pivot) for size in sorted(state)]
+        own = own_noise_of(_negated_mean(profile, n).standard_errors, _noises(state), self.ends)
+        profile = [self._widened(each, state[size], size) for each, size in zip(profile, sorted(state), strict=True)]
         return instance_values(
             _negated_mean(profile, n),
             value=self.value,
             loss=self.loss,
             retrains=sum(sums.rows for sums in state.values()),
-            notes=side_notes(left, "out of"),
+            notes=side_notes(left, "out of") + own,
         )
 
-    def _of_size(self, sums: SelfSums, size: int, pivot: FloatArray) -> Estimates:
+    def _widened(self, found: Estimates, sums: SelfSums, size: int) -> Estimates:
         n = self.design.n
-        noise = noise_of_own_losses(self.ends, n, left_out_squares(n, size), sums.rows)
-        return widened(_mean_without(sums, pivot), noise)
+        return widened(found, noise_of_own_losses(self.ends, n, left_out_squares(n, size), sums.rows))
+
+
+def _noises(state: SizeSums) -> FloatArray | float:
+    """How many times the noise of one retrain stands in a squared error: the mean over sizes of means of K_out rows."""
+    each = [1.0 / np.maximum(sums.rows - sums.counts, 1) for sums in state.values()]
+    return np.sum(each, axis=0) / len(each) ** 2 if each else 1.0
 
 
 def _fewest_without(state: SizeSums, n: int) -> IntArray:

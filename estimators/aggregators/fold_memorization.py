@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from estimators.aggregators.assembling import instance_values
-from estimators.aggregators.self_losses import own_losses
+from estimators.aggregators.self_losses import own_losses, own_noise_of
 from estimators.aggregators.semivalues import log_ways
 from estimators.aggregators.stored_noise import noise_of_own_losses, widened
 from estimators.aggregators.welch import Estimates, cleared
@@ -71,13 +71,21 @@ class FoldMemorization:
 
     def finish(self, state: RepeatSums) -> InstanceValues:
         """Memorization [n] with its errors."""
+        found = _estimates(state)
+        own = own_noise_of(found.standard_errors, self._noises / max(state.repeats, 1), self.ends)
+        few = () if state.repeats > 1 else (f"{state.repeats} whole repeats: no error can be given; draw more",)
         return instance_values(
-            widened(_estimates(state), self._noise(state)),
+            widened(found, self._noise(state)),
             value=self.value,
             loss=self.loss,
             retrains=state.rows,
-            notes=() if state.repeats > 1 else (f"{state.repeats} whole repeats: no error can be given; draw more",),
+            notes=few + own,
         )
+
+    @property
+    def _noises(self) -> float:
+        """M holds the noise of one retrain without the instance, and of the mean of folds - 1 with it."""
+        return 1.0 + 1.0 / (self.design.folds - 1)
 
     def _noise(self, state: RepeatSums) -> FloatArray:
         """Of rows that repeats share; folds are of n / folds instances, rounded down."""

@@ -8,7 +8,8 @@ so this is not the Shapley value of any game on subsets.
 
 Standard error: sd over walks / sqrt(walks), degrees of freedom walks - 1. An instance whose marginals all agree
 (frequent with zero-one losses) takes the variance of all marginals of the test instance, since agreement of a few
-walks proves no certainty.
+walks proves no certainty. It holds the order's and the seed's spread together; what `first_steps` tells of the
+learner's own stands in the notes.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 
 from estimators.aggregators.assembling import assembled_influence
 from estimators.aggregators.columns import column_blocks
+from estimators.aggregators.first_steps import FirstSteps
 from estimators.aggregators.kept_statistics import KeptStatistics
 from estimators.aggregators.welch import Estimates, cleared, unvaried_or_variance
 from estimators.arrays import FloatArray, IntArray
@@ -29,27 +31,36 @@ from estimators.walks import Walks
 
 @dataclass(slots=True)
 class WalkSums:
-    """Sums of marginals over walks. sums, squares: [n, c + 1]. columns: [c], None before the first walk."""
+    """Sums of marginals over walks. sums, squares: [n, c + 1]. columns: [c], None before the first walk.
+
+    first: of the walks' first steps.
+    """
 
     walks: int
     sums: FloatArray
     squares: FloatArray
     columns: IntArray | None
+    first: FirstSteps
     lent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GShapley:
-    """Aggregator of G-Shapley values on `loss`, one of n_test test instances each."""
+    """Aggregator of G-Shapley values on `loss`, one of n_test test instances each.
+
+    deterministic: the learner declares that its losses do not depend on the seed.
+    """
 
     value: str
     loss: str
     design: Design
     n_test: int
+    deterministic: bool = False
 
     def empty(self) -> WalkSums:
         """Sums over no walks."""
-        return WalkSums(0, np.zeros((self.design.n, 1)), np.zeros((self.design.n, 1)), None)
+        n = self.design.n
+        return WalkSums(0, np.zeros((n, 1)), np.zeros((n, 1)), None, FirstSteps.empty(n))
 
     def update(self, state: WalkSums, retrains: Retrains) -> WalkSums:
         """Add walks, one after the other, in place; raises WrongDesign for rows that are no walks."""
@@ -64,24 +75,25 @@ class GShapley:
                 state.sums[order, block] += marginals
                 state.squares[order, block] += marginals * marginals
             state.walks += 1
+        state.first = state.first.with_walks(retrains.orders, retrains.paths[:, :2, -1].astype(np.float64))
         return state
 
     def _started(self, state: WalkSums, columns: IntArray) -> WalkSums:
         if state.columns is None:
             shape = (self.design.n, len(columns) + 1)
-            return WalkSums(0, np.zeros(shape), np.zeros(shape), columns)
+            return WalkSums(0, np.zeros(shape), np.zeros(shape), columns, state.first)
         if not np.array_equal(state.columns, columns):
             raise EstimatorError("walks that keep different test instances do not add up")
-        return WalkSums(state.walks, state.sums.copy(), state.squares.copy(), columns) if state.lent else state
+        return _copied(state) if state.lent else state
 
     def merge(self, a: WalkSums, b: WalkSums) -> WalkSums:
         """Sums over both."""
         if a.columns is None or b.columns is None:
-            full = b if a.columns is None else a
-            return WalkSums(full.walks, full.sums.copy(), full.squares.copy(), full.columns)
+            return _copied(b if a.columns is None else a)
         if not np.array_equal(a.columns, b.columns):
             raise EstimatorError("walks that keep different test instances do not add up")
-        return WalkSums(a.walks + b.walks, a.sums + b.sums, a.squares + b.squares, a.columns)
+        first = a.first.plus(b.first)
+        return WalkSums(a.walks + b.walks, a.sums + b.sums, a.squares + b.squares, a.columns, first)
 
     def finish(self, state: WalkSums) -> Influence:
         """Influence [n, n_test]; NaN with an infinite error on test instances whose losses the walks do not keep."""
@@ -101,10 +113,22 @@ class GShapley:
         )
 
     def _notes(self, state: WalkSums, kept: int) -> tuple[str, ...]:
-        if not state.walks or kept == self.n_test:
+        if not state.walks:
             return ()
         known = f"walks keep {kept:,} of {self.n_test:,} test instances and the mean over all of them"
-        return (f"{known}: values on the others are not known",)
+        unknown = () if kept == self.n_test else (f"{known}: values on the others are not known",)
+        return unknown + self._own_noise(state)
+
+    def _own_noise(self, state: WalkSums) -> tuple[str, ...]:
+        """The learner's own share of the variance of marginals of the mean test loss."""
+        if self.deterministic or state.walks < 2:
+            return ()
+        squares, sums = state.squares[:, -1], state.sums[:, -1]
+        return state.first.note(float(unvaried_or_variance(squares, sums, state.walks, rows=state.walks).mean()))
+
+
+def _copied(state: WalkSums) -> WalkSums:
+    return WalkSums(state.walks, state.sums.copy(), state.squares.copy(), state.columns, state.first)
 
 
 def _estimates(state: WalkSums, places: IntArray) -> Estimates:

@@ -56,12 +56,14 @@ class HeldOutLoss:
     def finish(self, state: SelfSums) -> InstanceValues:
         """Mean held-out losses [n] with their errors."""
         noise = noise_of_own_losses(self.ends, self.design.n, side_squares(self.design)[1], state.rows)
+        left, found = state.rows - state.counts, _mean_without(state, self_pivot(self.ends, self.design.n))
+        own = own_noise_of(found.standard_errors, 1.0 / np.maximum(left, 1), self.ends)
         return instance_values(
-            widened(_mean_without(state, self_pivot(self.ends, self.design.n)), noise),
+            widened(found, noise),
             value="held_out_loss",
             loss=self.loss,
             retrains=state.rows,
-            notes=side_notes(state.rows - state.counts, "out of") + own_noise_of(state, self.ends),
+            notes=side_notes(left, "out of") + own,
         )
 
 

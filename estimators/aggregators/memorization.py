@@ -10,6 +10,8 @@ memorization of order 1. State: 4 n numbers. Standard error: Welch's, see `welch
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from estimators.aggregators.assembling import instance_values
 from estimators.aggregators.notes import two_sided_notes
 from estimators.aggregators.self_losses import (
@@ -50,10 +52,13 @@ class Memorization:
     def finish(self, state: SelfSums) -> InstanceValues:
         """Memorization [n] with Welch's errors."""
         noise = noise_of_own_losses(self.ends, self.design.n, contrast_squares(self.design), state.rows)
+        kept, found = state.counts, out_minus_in(state.sides())
+        each = 1.0 / np.maximum(kept, 1) + 1.0 / np.maximum(state.rows - kept, 1)
+        own = own_noise_of(found.standard_errors, each, self.ends)
         return instance_values(
-            widened(out_minus_in(state.sides()), noise),
+            widened(found, noise),
             value="memorization",
             loss=self.loss,
             retrains=state.rows,
-            notes=two_sided_notes(state.counts, state.rows) + own_noise_of(state, self.ends),
+            notes=two_sided_notes(kept, state.rows) + own,
         )

@@ -9,8 +9,8 @@ import numpy as np
 
 from estimators.aggregators.columns import refuse_non_finite
 from estimators.aggregators.notes import OWN_NOISE, own_noise, own_noise_note
-from estimators.aggregators.welch import SideSums, unvaried_or_variance
-from estimators.arrays import FloatArray, IntArray
+from estimators.aggregators.welch import SideSums
+from estimators.arrays import AnyArray, FloatArray, IntArray
 from estimators.errors import MissingRows
 from estimators.retrains import EndRows, Retrains
 
@@ -71,11 +71,17 @@ def own_losses(retrains: Retrains) -> FloatArray:
     return losses
 
 
-def own_noise_of(state: SelfSums, ends: EndRows) -> tuple[str, ...]:
-    """How much of the spread of own losses over retrains is the learner's own."""
-    if ends.full_train is None or state.rows < 2:
+def own_noise_of(errors: FloatArray, retrains: AnyArray | float, ends: EndRows) -> tuple[str, ...]:
+    """How much of the squared errors [n], as the spread over retrains has them, is the learner's own.
+
+    retrains: [n] or one number, how many times the noise of one retrain stands in a squared error: 1 / K of a mean of
+    K. Between rows with and without an instance own losses differ for another reason: an error holds neither side's
+    distance from the other, so its square is the spread to compare with, not that of all rows.
+    """
+    if ends.full_train is None:
         return ()
-    spread = unvaried_or_variance(state.total_squares, state.total, state.rows, rows=state.rows)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = np.where(np.isfinite(errors), errors**2 / retrains, np.nan)
     return own_noise_note(own_noise(ends.full_train, spread, ends).get(OWN_NOISE, np.empty(0)))
 
 

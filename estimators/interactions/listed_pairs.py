@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from estimators.aggregators.notes import OWN_NOISE, own_noise, own_noise_note
 from estimators.aggregators.size_weights import inclusion_of
 from estimators.aggregators.sparse_fit import corrections_of, cross_fit_of, effects_of, no_fit, residual_variance
 from estimators.aggregators.sparse_spread import SparseSpread
@@ -145,8 +146,18 @@ class ListedPairs:
             mean=mean,
             retrains=state.rows,
             compared=self.compared,
-            notes=_notes(state, len(self.pairs), self.compared),
+            notes=_notes(state, len(self.pairs), self.compared) + self._own_noise(state, found[:, :-1]),
         )
+
+    def _own_noise(self, state: SparseSums, errors: FloatArray) -> tuple[str, ...]:
+        """How much of the squared errors [P, n_test] is the learner's own: a row's noise enters with its weight."""
+        times = state.ww.sum(axis=0) / max(state.rows, 1) ** 2  # [P], of the noise of one retrain
+        if not lists_all_subsets(self.design):
+            empty, full = end_shares(self.index.sizes(self.design.n), law_of(self.design))
+            times = times + empty**2 + full**2 / len(self.ends.full)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            spread = np.where(np.isfinite(errors), errors**2 / times[:, None], np.nan)
+        return own_noise_note(own_noise(self.ends.full, spread, self.ends).get(OWN_NOISE, np.empty(0)))
 
     def _degrees(self, units: int) -> float:
         if lists_all_subsets(self.design):

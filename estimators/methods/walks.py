@@ -13,7 +13,8 @@ from estimators.methods.value_method import Asked, Options, ValueMethod
 
 
 def _make(asked: Asked) -> Aggregator[Any, Any]:
-    return GShapley(value=asked.value, loss=asked.loss, design=asked.design, n_test=asked.ends.full.shape[1])
+    n_test, deterministic = asked.ends.full.shape[1], asked.ends.deterministic
+    return GShapley(asked.value, asked.loss, asked.design, n_test, deterministic=deterministic)
 
 
 def _objection(design: Design, options: Options, draws: int | None) -> str:
