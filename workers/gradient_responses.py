@@ -1,10 +1,12 @@
 """Blocks of proximal Bregman responses: a few training instances each, every one a fine-tuning from the model."""
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
 from estimators.arrays import IntArray
-from estimators.gradient.pbrf import proximal_bregman_response
+from estimators.gradient.pbrf import ProximalBregman
 from estimators.gradient.source import GradientSource
 from estimators.gradient.stationarity import stationarity
 from estimators.seeding import generator
@@ -41,18 +43,19 @@ class ResponseBlocks:
         if task.kind == "stationarity":
             return Computed({}, 1, stationarity(self._source, self._train, self._state))
         positions = self._chosen[task.rows : task.rows + ROWS]
-        spec, damping = self._spec, DAMPING if self._spec.damping is None else self._spec.damping
-        found = proximal_bregman_response(
-            self._source,
-            self._train,
-            self._test,
-            [torch.tensor([int(place)]) for place in positions],
-            damping=damping,
-            iterations=spec.iterations,
-            tolerance=spec.tolerance,
-        )
-        facts = {"damping": damping, "residual": float(found.gradients.max()), "tolerance": spec.tolerance}
+        spec, groups = self._spec, [torch.tensor([int(place)]) for place in positions]
+        found = self._objective.responses(self._test, groups, spec.iterations, spec.tolerance)
+        facts = {"damping": self._damping, "residual": float(found.gradients.max()), "tolerance": spec.tolerance}
         return Computed({"scores": found.values, "positions": positions}, found.values.size, facts)
+
+    @cached_property
+    def _objective(self) -> ProximalBregman:
+        """Made once for all blocks of a worker."""
+        return ProximalBregman(self._source, self._train, self._damping)
+
+    @property
+    def _damping(self) -> float:
+        return DAMPING if self._spec.damping is None else self._spec.damping
 
 
 def chosen_instances(spec: GradientSpec, n: int) -> IntArray:
