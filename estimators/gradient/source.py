@@ -11,6 +11,7 @@ from estimators.errors import EstimatorError
 from estimators.gradient.capture import captured
 from estimators.gradient.layout import Layout, layout_of
 from estimators.gradient.objective import Instances, Objective
+from estimators.gradient.pooling import pooled_first
 from estimators.gradient.projection import Projector
 from estimators.gradient.record import Projection
 from estimators.gradient.rows import GradientRows
@@ -122,10 +123,25 @@ def gradient_source(
     module = copy.deepcopy(objective.module).to(device=device, dtype=dtype).eval()
     source = GradientSource(replace(objective, module=module), layout_of(module, layers), 1)
     _freeze_others(module, source.model_layout)
-    source = _channels_last(source, example[:PROBE])
+    source = _channels_last(_pooled_first(source, example[:PROBE]), example[:PROBE])
     few = source.moved(example[:PROBE])
     source = _checked(source, few)
     return replace(source, block_rows=block_rows or _rows_at_once(source, few))
+
+
+def _pooled_first(source: GradientSource, few: Instances) -> GradientSource:
+    """The source with max pooling before ReLU, where losses are the same to the bit."""
+    module = copy.deepcopy(source.objective.module)
+    if not pooled_first(module):
+        return source
+    changed = replace(source, objective=replace(source.objective, module=module))
+    few = source.moved(few)
+    with torch.no_grad():
+        try:
+            same = torch.equal(source.objective.losses(few), changed.objective.losses(few))
+        except RuntimeError:
+            return source
+    return changed if same else source
 
 
 def _channels_last(source: GradientSource, few: Instances) -> GradientSource:
