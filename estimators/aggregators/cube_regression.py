@@ -8,7 +8,8 @@ Liu et al. 2024). Since x_i^2 = 1 the errors' variance around a wrong linear mod
 standard error is right to first order: no second pass over the rows is needed.
 
 Standard error: sqrt(4 s^2 [(X^T X)^-1]_ii), s^2 the residual variance over units - coefficients, which are the degrees
-of freedom. Fewer than n + 10 units: unknown. State: n^2 + n (n_test + 1) numbers.
+of freedom. Fewer than n + 10 units: unknown. An instance that is always or never in is unknown, and all are where the
+rows do not tell instances apart, such as two that always stand together. State: n^2 + n (n_test + 1) numbers.
 """
 
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from estimators.aggregators.notes import UNVARIED, own_noise, two_sided_notes
 from estimators.aggregators.stored_noise import contrast_squares, noise_of_tests, widened
 from estimators.aggregators.threads import one_blas_thread
 from estimators.aggregators.welch import Estimates, cleared, slack
-from estimators.arrays import AnyArray, FloatArray
+from estimators.arrays import AnyArray, BoolArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.influence import Influence
 from estimators.retrains import EndRows, Retrains
 
 SPARE_UNITS = 10
+MOST_INFLATION = 1e10
+"""Of a coefficient's variance by the others: an equation that rounding alone keeps solvable has some 1e15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +93,14 @@ class CubeRegression:
     def finish(self, state: NormalEquations) -> Influence:
         """Influence [n, n_test]."""
         n, columns = self.design.n, len(state.responses)
-        found = self._solved(state)
+        found, solved = self._estimates(state)
         constant = (np.abs(state.products).max(axis=0) == 0.0) & (state.units > 0)
         counts = np.rint((state.rows + state.squares[:n, -1]) / 2).astype(np.int64)
         notes = () if self.paired else two_sided_notes(counts, state.rows)
         if state.units < n + SPARE_UNITS:
             notes = (f"{state.units} units for {n} instances: least squares needs {n + SPARE_UNITS}", *notes)
+        elif not solved:
+            notes = ("some instances always stand together: least squares cannot tell any apart; draw more", *notes)
         noise = noise_of_tests(self.ends, contrast_squares(self.design), state.rows)
         return assembled_influence(
             lambda part: widened(Estimates(*(each[:, part] for each in found)), noise[part]),
@@ -115,24 +120,42 @@ class CubeRegression:
         spread = state.responses / units - level**2
         return own_noise(self.ends.full, spread[:-1], self.ends, retrains=0.5 if self.paired else 1.0)
 
-    def _solved(self, state: NormalEquations) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Values, errors and degrees of freedom, [n, c] each."""
-        n, d = self.design.n, len(state.squares)
+    def _estimates(self, state: NormalEquations) -> tuple[tuple[FloatArray, FloatArray, FloatArray], bool]:
+        """Values, errors and degrees of freedom, [n, c] each; and whether the equations have one solution."""
+        n = self.design.n
         shape = (n, len(state.responses))
-        unknown = np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape)
-        if state.units < n + SPARE_UNITS:
-            return unknown
-        try:
-            with one_blas_thread():
-                inverse = cho_solve(cho_factor(state.squares), np.eye(d))
-                slopes = np.empty_like(state.products)
-                for columns in column_blocks(slopes.shape[1]):
-                    slopes[:, columns] = inverse @ state.products[:, columns]
-        except np.linalg.LinAlgError:
-            return unknown  # an instance that is always or never in
-        degrees = state.units - d
-        left = cleared(state.responses - (slopes * state.products).sum(axis=0), state.responses, rows=state.rows)
-        errors = 2.0 * np.sqrt(np.outer(np.diag(inverse)[:n], left / degrees))
-        scale = np.sqrt(state.responses / state.units)
-        values = np.where(np.abs(slopes[:n]) <= slack(state.rows) * scale, 0.0, -2.0 * slopes[:n])
-        return values, errors, np.full(shape, float(degrees))
+        found = np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape)
+        varied = self._varied(state)
+        inverse = None if state.units < n + SPARE_UNITS else _inverse(state.squares[np.ix_(varied, varied)])
+        if inverse is None:
+            return found, False
+        products = state.products[varied]
+        slopes = np.empty_like(products)
+        with one_blas_thread():
+            for columns in column_blocks(slopes.shape[1]):
+                slopes[:, columns] = inverse @ products[:, columns]
+        known = np.flatnonzero(varied[:n])
+        degrees = state.units - len(products)
+        left = cleared(state.responses - (slopes * products).sum(axis=0), state.responses, rows=state.rows)
+        scale, own = np.sqrt(state.responses / state.units), slopes[: len(known)]
+        found[0][known] = np.where(np.abs(own) <= slack(state.rows) * scale, 0.0, -2.0 * own)
+        found[1][known] = 2.0 * np.sqrt(np.outer(np.diag(inverse)[: len(known)], left / degrees))
+        found[2][known] = float(degrees)
+        return found, True
+
+    def _varied(self, state: NormalEquations) -> BoolArray:
+        """Coefficients [d] that rows tell: all but those of instances that are neither always nor never in."""
+        varied = np.ones(len(state.squares), dtype=np.bool_)
+        if not self.paired:
+            varied[:-1] = np.abs(state.squares[:-1, -1]) < state.rows
+        return varied
+
+
+def _inverse(squares: FloatArray) -> FloatArray | None:
+    """The inverse of X^T X, None where it has none but for rounding."""
+    try:
+        with one_blas_thread():
+            inverse: FloatArray = cho_solve(cho_factor(squares), np.eye(len(squares)))
+    except np.linalg.LinAlgError:
+        return None
+    return inverse if (np.diag(inverse) * np.diag(squares) < MOST_INFLATION).all() else None
