@@ -1,8 +1,8 @@
 """The second pass of a sparse regression: the spread over units of the terms whose mean is the value.
 
 Standard error: sqrt(sum over units of (y_u - mean)^2 / (U (U - 1))), y_u the mean over the unit's rows of
-beta + w (v - b - x beta). Rows of one unit enter through the products of their weights and residuals, two by two, each
-pair of places in a unit one matrix product.
+beta + w (v - b - x beta). Rows of one short unit enter through the products of their weights and residuals, two by two,
+each pair of places in a unit one matrix product.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,9 @@ from estimators.arrays import FloatArray
 from estimators.designs.protocol import Design
 from estimators.retrains import Retrains
 from estimators.surrogates.lasso import CrossFit
+
+MULTIPLIED_OUT = 4
+"""Rows of a unit up to which its square is multiplied out."""
 
 Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
@@ -73,15 +76,9 @@ class SparseSpread(Generic[Result]):
         w, residuals = self.first.features.w(retrains.members), self._residuals(retrains)
         size = self.first.design.unit_rows if retrains.units is not None else 1
         squares = state.squares.copy()
-        places = [slice(place, None, size) for place in range(size)]
         with one_blas_thread():
-            for a in places:
-                for b in places:
-                    units = min(len(w[a]), len(w[b]))
-                    products = w[a][:units] * w[b][:units]  # [units, n]
-                    for columns in column_blocks(residuals.shape[1]):
-                        crossed = residuals[a][:units, columns] * residuals[b][:units, columns]
-                        squares[:, columns] += products.T @ crossed / size**2
+            for columns in column_blocks(residuals.shape[1]):
+                squares[:, columns] += _squares(w, residuals[:, columns], size) / size**2
         return Spread(squares)
 
     def merge(self, a: Spread, b: Spread) -> Spread:
@@ -114,3 +111,22 @@ class SparseSpread(Generic[Result]):
                     own[:, columns] -= x[chosen] @ self.fit.beta[fold][:, columns]
                 residuals[chosen] = own
         return residuals
+
+
+def _squares(w: FloatArray, residuals: FloatArray, size: int) -> FloatArray:
+    """Sums over units of `size` rows of (sum over the unit's rows of w r)^2, [t, c], of w [K, t] and r [K, c].
+
+    Multiplied out for short units, so that all units go into one product; unit by unit for long ones.
+    """
+    squares = np.zeros((w.shape[1], residuals.shape[1]))
+    if size > MULTIPLIED_OUT:
+        for at in range(0, len(w), size):
+            squares += np.square(w[at : at + size].T @ residuals[at : at + size])
+        return squares
+    for a in range(size):
+        for b in range(size):
+            units = min(len(w[a::size]), len(w[b::size]))
+            squares += (w[a::size][:units] * w[b::size][:units]).T @ (
+                residuals[a::size][:units] * residuals[b::size][:units]
+            )
+    return squares

@@ -121,12 +121,15 @@ def _show(each: Forecast) -> None:
     if not each.errors:
         return
     click.echo(f"  standard errors that this buys (pilot of {each.pilot_draws} retrains):")
-    for line in error_lines(each.errors):
+    for line in error_lines(each.errors, draws=each.draws):
         click.echo(f"    {line}")
 
 
-def error_lines(errors: Sequence[ExpectedError]) -> list[str]:
-    """The table of predicted errors: ~ stands before a figure that the pilot does not tell to a quarter."""
+def error_lines(errors: Sequence[ExpectedError], *, draws: int) -> list[str]:
+    """The table of predicted errors: ~ stands before a figure that the pilot does not tell to a quarter.
+
+    draws: of the campaign, which no pilot is longer than.
+    """
     widths = [
         max(len(word), *map(len, words))
         for word, words in (("value", [each.value for each in errors]), ("loss", [each.loss for each in errors]))
@@ -141,7 +144,9 @@ def error_lines(errors: Sequence[ExpectedError]) -> list[str]:
     if rough:
         lines.append("~ roughly: the pilot is too short, or its losses too wild, to tell it to a quarter")
     most = max((each.settled_by for each in rough if math.isfinite(each.settled_by)), default=0.0)
-    if most > 0.0:
+    if most >= draws:
+        lines.append("  no pilot shorter than the campaign would")
+    elif most > 0.0:
         lines.append(
             f"  about {math.ceil(most):,} retrains of a pilot would (`apportion plan --keep` takes what it needs)"
         )

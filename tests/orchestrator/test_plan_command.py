@@ -106,7 +106,8 @@ def test_the_table_marks_figures_in_doubt_and_says_what_settles_them():
             ExpectedError("banzhaf", "clip(cross_entropy, 0.5) over class", sure, unsure),
             ExpectedError("downsampling", "zero_one", sure, sure, unvaried=0.9),
             ExpectedError("ame", "zero_one", *2 * [Predicted(float("nan"), float("nan"), 32)]),
-        ]
+        ],
+        draws=1000,
     )
     assert lines == [
         "value        loss                                  pair (i, test)     instance",
@@ -119,4 +120,6 @@ def test_the_table_marks_figures_in_doubt_and_says_what_settles_them():
         "~ roughly: the pilot is too short, or its losses too wild, to tell it to a quarter",
         "  about 128 retrains of a pilot would (`apportion plan --keep` takes what it needs)",
     ]
-    assert len(error_lines([ExpectedError("banzhaf", "cross_entropy", sure, sure)])) == 2
+    assert len(error_lines([ExpectedError("banzhaf", "cross_entropy", sure, sure)], draws=100)) == 2
+    short = error_lines([ExpectedError("banzhaf", "cross_entropy", sure, unsure)], draws=128)
+    assert short[-1] == "  no pilot shorter than the campaign would"
