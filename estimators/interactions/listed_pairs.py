@@ -32,6 +32,7 @@ from estimators.interactions.indices import (
     row_share,
 )
 from estimators.interactions.pair_values import PairValues
+from estimators.interactions.seen_pairs import missing_subsets, unseen_notes, unseen_pairs
 from estimators.methods.laws import lists_all_subsets
 from estimators.retrains import EndRows, Retrains
 from estimators.surrogates.lasso import CrossFit
@@ -123,10 +124,10 @@ class ListedPairs:
             found = self._noise(state)
         else:
             found = np.hypot(found, end_noise(self.index, self.design, self.ends)[None, :])
-        unknown = state.units < 2
-        values = np.where(state.rows == 0, np.nan, values)
-        found = np.where(unknown, np.inf if state.rows == 0 else np.nan, found)
-        degrees = np.full(values.shape, self._degrees(units))
+        unseen, missing = self._unseen(state)
+        values = np.where(unseen, np.nan, values)
+        found = np.where(unseen, np.inf, np.where(state.units < 2, np.nan, found))
+        degrees = np.where(unseen, 0.0, np.full(values.shape, self._degrees(units)))
         mean = InstanceValues(
             value=self.index.name,
             loss=self.loss,
@@ -146,8 +147,19 @@ class ListedPairs:
             mean=mean,
             retrains=state.rows,
             compared=self.compared,
-            notes=_notes(state, len(self.pairs), self.compared) + self._own_noise(state, found[:, :-1]),
+            notes=(
+                *_notes(state, len(self.pairs), self.compared),
+                *(unseen_notes(unseen[:, 0], missing, self.design.n) if state.rows else ()),
+                *self._own_noise(state, found[:, :-1]),
+            ),
         )
+
+    def _unseen(self, state: SparseSums) -> tuple[BoolArray, int]:
+        """Pairs [P, 1] that the rows do not tell, and how many subsets a list of them all is short of."""
+        features = self.features
+        missing = missing_subsets(state) if lists_all_subsets(self.design) else 0
+        unseen = unseen_pairs(state, self.pairs, features.inclusion, features.weights)
+        return (unseen | bool(missing) | (state.rows == 0))[:, None], missing
 
     def _own_noise(self, state: SparseSums, errors: FloatArray) -> tuple[str, ...]:
         """How much of the squared errors [P, n_test] is the learner's own: a row's noise enters with its weight."""

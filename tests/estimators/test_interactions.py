@@ -205,3 +205,43 @@ def test_without_rows_every_interaction_is_unknown():
     assert np.isnan(result.values).all()
     assert np.isinf(result.standard_errors).all()
     assert not result.certain().any()
+
+
+@pytest.mark.parametrize("name", INTERACTIONS)
+def test_exact_interactions_need_every_subset_equally_often(name):
+    game, design = random_game(N, 2, seed=61), make_design("exhaustive", n=N, seed=0)
+    aggregator, rows = listed(name, design, game.ends), drawn(game, design, 2**N)
+    short = [rows.rows(slice(0, 200))]
+    torn = [rows.rows(slice(0, 200)), rows.rows(slice(0, 2**N - 200))]  # a chunk missing and another twice
+    for parts in (short, torn):
+        result = aggregate(aggregator, parts)
+        assert np.isnan(result.values).all()
+        assert np.isinf(result.standard_errors).all()
+        assert not result.certain().any()
+        assert any("subsets are missing" in note for note in result.notes)
+
+
+def kinds_of(members, pair):
+    """How many of the pair are in each row, and the first alone as -1."""
+    first, second = members[:, pair].T
+    return np.where(first & ~second, -1, first.astype(int) + second)
+
+
+@pytest.mark.parametrize("kind", [2, 1, -1, 0], ids=["both", "second alone", "first alone", "none"])
+@pytest.mark.parametrize("name", INTERACTIONS)
+def test_a_pair_without_rows_of_a_kind_is_unknown_never_a_quiet_zero(name, kind):
+    game, design, draws = random_game(N, 2, seed=62), design_for(name, 4), 600
+    rows, aggregator = drawn(game, design, draws), listed(name, design, game.ends)
+    place = 9
+    result = aggregate(aggregator, [rows.rows(kinds_of(rows.members, PAIRS[place]) != kind)])
+    counts = np.array(
+        [[np.count_nonzero(kinds_of(rows.members, pair) == each) for each in (2, 1, -1, 0)] for pair in PAIRS]
+    )
+    assert counts.min() > 0  # of the whole: only what was taken away is missing
+    for found in (result, result.mean):
+        assert np.isnan(found.values[place]).all()
+        assert np.isinf(found.standard_errors[place]).all()
+        assert np.isfinite(np.delete(found.values, place, axis=0)).all()
+        assert np.isfinite(np.delete(found.standard_errors, place, axis=0)).all()
+    assert not result.certain()[place]
+    assert any("of 1 of 28 pairs no retrain" in note for note in result.notes)
