@@ -77,7 +77,7 @@ class ProximalBregman:
         with torch.no_grad():
             self._outputs = self._forward(self._start, self._train.features)
         leaf = self._outputs.clone().requires_grad_()
-        losses = self._source.objective.loss(leaf, self._train.labels)
+        losses = self._weighted(leaf)
         self._slopes = torch.autograd.grad(losses.sum(), leaf)[0]
         self._factor: Factor | None = None
 
@@ -112,6 +112,11 @@ class ProximalBregman:
     def _losses(self, theta: Tensor, instances: Instances) -> Tensor:
         return self._source.objective.loss(self._forward(theta, instances.features), instances.labels)
 
+    def _weighted(self, outputs: Tensor) -> Tensor:
+        """Losses of the training instances, times their weights where they have any."""
+        losses, weights = self._source.objective.loss(outputs, self._train.labels), self._train.weights
+        return losses if weights is None else losses * weights
+
     def _forward(self, theta: Tensor, features: Tensor) -> Tensor:
         named = dict(zip(self._source.layout.parameters, self._source.layout.unflatten(theta), strict=True))
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no second derivative
@@ -120,7 +125,7 @@ class ProximalBregman:
 
     def _value(self, theta: Tensor, members: Tensor | None) -> Tensor:
         outputs = self._forward(theta, self._train.features)
-        losses = self._source.objective.loss(outputs, self._train.labels)
+        losses = self._weighted(outputs)
         linear = (self._slopes * (outputs - self._outputs)).sum()
         value: Tensor = (losses.sum() - linear) / len(self._train)
         value = value + (self._pulls * (theta - self._start).square()).sum() / 2

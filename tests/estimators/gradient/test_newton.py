@@ -83,3 +83,19 @@ def test_responses_are_the_minimisers_that_dense_newton_finds():
     exact = theta - theta_s
     changes = torch.cat([found.changes[0][:640].view(10, 64), found.changes[0][640:, None]], dim=1)
     np.testing.assert_allclose(changes.numpy(), exact.numpy(), rtol=1e-6, atol=1e-9)
+
+
+def test_an_instance_of_twice_the_weight_is_two_instances():
+    objective, train, test = digits(60)
+    weights = torch.ones(60)
+    weights[7] = 2.0
+    weighted = Instances(train.features, train.labels, weights * 60 / 61)
+    twice = Instances(torch.cat([train.features, train.features[7:8]]), torch.cat([train.labels, train.labels[7:8]]))
+    found, wanted = (
+        proximal_bregman_response(gradient_source(objective, each), each, test, groups, damping=0.01)
+        for each, groups in (
+            (weighted, [torch.tensor([7]), torch.tensor([3])]),
+            (twice, [torch.tensor([7, 60]), torch.tensor([3])]),
+        )
+    )
+    np.testing.assert_allclose(found.values, wanted.values, rtol=1e-5, atol=1e-9)
