@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from estimators.gradient.curvature.alike import alike
 from estimators.gradient.layout import Layout
 from estimators.gradient.objective import Instances, Objective
 
@@ -19,10 +20,10 @@ ELEMENTWISE = (
     *(nn.ReLU, nn.LeakyReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Softplus),
     *(nn.Identity, nn.Dropout),
 )
-ROWS = 256
+ROWS = 128
 DIRECTIONS = 64
 """Instances and directions at once: what a product makes of them stays in the cache."""
-BLOCKS = 4
+BLOCKS = 6
 """Blocks whose sums are taken in the vectors' own type before they go into float64."""
 LIVE = 0.9
 """Share of inputs that are not zero throughout, above which all are kept."""
@@ -142,7 +143,7 @@ class ChainProducts:
     """Sums over instances of C_i v at the chain's present parameters: of the losses' Hessians, or Gauss-Newton's.
 
     keep: hold on to what the instances' passes gave. Inputs that are zero throughout a block (borders of images, words
-    not met) are left out of its products; instances of a class stand together, for they share such inputs.
+    not met) are left out of its products; instances that share such inputs stand together.
     """
 
     def __init__(
@@ -150,8 +151,7 @@ class ChainProducts:
     ) -> None:
         self._chain, self._objective, self._layout = chain, objective, layout
         self._hessian, self._keep = hessian, keep
-        classes = instances.labels.ndim == 1 and not instances.labels.is_floating_point()
-        self._instances = instances[instances.labels.argsort(stable=True)] if classes else instances
+        self._instances = instances
         self._kept: list[_Passed] = []
 
     def __call__(self, vectors: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class ChainProducts:
             yield from self._kept
             return
         found = []
-        for block in self._instances.blocks(ROWS):
+        for block in alike(self._instances, ROWS):
             passed = _Passed.of(self._chain, self._objective, block)
             if self._keep:
                 found.append(passed)

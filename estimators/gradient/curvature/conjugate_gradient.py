@@ -12,6 +12,8 @@ from estimators.gradient.layout import Layout
 
 DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
 """Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
+TOGETHER = 4096
+"""Numbers of a row in float64 at once: they stay in the cache."""
 LinearMap = Callable[[Tensor], Tensor]
 """A symmetric matrix times vectors [k, p]."""
 
@@ -149,5 +151,7 @@ def _lengths(vectors: Tensor) -> Tensor:
 
 def _dots(one: Tensor, other: Tensor) -> Tensor:
     """Inner products [k, m] float64 of rows. Sums in float32 cost half a step: residuals of 4e-5 instead of 2.4e-5."""
-    found: Tensor = one.double() @ other.double().T
-    return found
+    total = torch.zeros(len(one), len(other), dtype=torch.float64, device=one.device)
+    for at in range(0, one.shape[1], TOGETHER):
+        total.addmm_(one[:, at : at + TOGETHER].double(), other[:, at : at + TOGETHER].double().T)
+    return total
