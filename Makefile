@@ -28,7 +28,7 @@ run: $(BIN)/apportion
 	$(BIN)/apportion run examples/label_errors/job.yaml
 
 test: $(BIN)/apportion
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu"
 
 test-slow: $(BIN)/apportion
 	@$(PIP) -e '.[examples,test,server,trees,cluster]'

@@ -68,7 +68,8 @@ def _lines(found: Sequence[Ranked], values: Sequence[str], own: set[str], pilot:
         f"  retrains for the same error, in units of the fewest (from a pilot of {pilot}):",
         f"    {'design':<{width}} " + " ".join(f"{value:>14}" for value in values),
         *(
-            f"    {row.candidate.words:<{width}} " + " ".join(f"{_times(row.retrains[value]):>14}" for value in values)
+            f"    {row.candidate.words:<{width}} "
+            + " ".join(f"{_times(row.retrains[value]):>{max(14, len(value))}}" for value in values)
             for row in shown
         ),
     ]
@@ -77,9 +78,9 @@ def _lines(found: Sequence[Ranked], values: Sequence[str], own: set[str], pilot:
 def _named(found: Sequence[Ranked], values: list[str]) -> list[str]:
     """The cheapest design for as many of the values as one serves, then for those left."""
     lines, best = list[str](), found[0]
-    ties = [row.candidate.words for row in found if row.tie]
     while values:
         served = [value for value in values if math.isfinite(best.retrains[value])]
+        ties = [row.candidate.words for row in found if row.tie and not _unserved_and_dearest(row, served)[0]]
         lines.append(f"cheapest design for {' and '.join(served)}: {best.candidate.words}")
         if best is found[0] and ties:
             lines.append(f"  as cheap as far as this pilot can tell: {', '.join(ties)}")

@@ -189,7 +189,7 @@ JOB_FILES = [
     ),
     Bad("data missing", text("data: {train: train.npz, test: test.npz}\n", ""), ("`data` is missing", "train.npz")),
     Bad("an unknown gradient method", gradients("{method: tracincp}"), ("gradients", "tracin_cp")),
-    Bad("a gradient method for Python", gradients("{method: fast_if}"), ("fast_if is for Python", "fast_influence")),
+    Bad("a gradient method for Python", gradients("{method: dfbeta}"), ("dfbeta is for Python", "ridge_leave_one_out")),
     Bad("a run of a value", gradients("{method: trak, trajectory: all}"), ("trak needs several models", "leave")),
     Bad("a curvature too many", gradients("{method: gradient_dot, curvature: ekfac}"), ("leave `curvature` out",)),
     Bad("an unknown curvature", gradients("{method: influence_function, curvature: hessian}"), ("gradients", "ekfac")),
