@@ -45,11 +45,16 @@ class UnrolledBlocks:
         found: dict[Kind, int] = {} if self._spec.given == "self" else {"gradient": n * len(self._problem.test)}
         return found | ({"self": n} if self._spec.stores_self_influence else {})
 
+    @property
+    def _rows_at_once(self) -> int:
+        """Training instances of a block on their own losses."""
+        return len(self._problem.train) if self._spec.method in _AT_ONCE else COLUMNS
+
     def tasks(self) -> list[GradientTask]:
         """Some tests at a time, then some training instances as tests of themselves."""
         tests, n = len(self._problem.test), len(self._problem.train)
         columns = range(0, tests, COLUMNS) if "gradient" in self.cells else range(0)
-        rows = range(0, n, n if self._spec.method in _AT_ONCE else COLUMNS) if "self" in self.cells else range(0)
+        rows = range(0, n, self._rows_at_once) if "self" in self.cells else range(0)
         return [
             *(GradientTask("gradient", 0, at, 0) for at in columns),
             *(GradientTask("self", 0, 0, at) for at in rows),
@@ -58,8 +63,7 @@ class UnrolledBlocks:
     def compute(self, task: GradientTask) -> Computed:
         """Values [n, c], or on the instances' own losses [r]."""
         if task.kind == "self":
-            count = len(self._problem.train) if self._spec.method in _AT_ONCE else COLUMNS
-            rows = torch.arange(task.rows, min(task.rows + count, len(self._problem.train)))
+            rows = torch.arange(task.rows, min(task.rows + self._rows_at_once, len(self._problem.train)))
             own, facts = own_values(self._spec, self._problem, self._run, self._source, rows)
             return Computed({"own": own}, len(own), facts)
         test = self._problem.test[task.columns : task.columns + COLUMNS]
