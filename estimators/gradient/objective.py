@@ -103,8 +103,8 @@ class Instances:
 
     def __getitem__(self, rows: slice | Tensor) -> "Instances":
         """Some of the instances."""
-        weights = None if self.weights is None else self.weights[rows]
-        return Instances(self.features[rows], self.labels[rows], weights, self.noise)
+        weights = None if self.weights is None else _taken(self.weights, rows)
+        return Instances(_taken(self.features, rows), _taken(self.labels, rows), weights, self.noise)
 
     def blocks(self, rows: int) -> Iterator["Instances"]:
         """Blocks of `rows` instances, in order, the last one shorter."""
@@ -123,6 +123,12 @@ class Instances:
             None if self.weights is None else moved(self.weights),
             None if self.noise is None else moved(self.noise),
         )
+
+
+def _taken(tensor: Tensor, rows: slice | Tensor) -> Tensor:
+    if isinstance(rows, Tensor) and rows.dtype == torch.int64 and rows.ndim == 1:
+        return tensor.index_select(0, rows)  # several times as fast as indexing
+    return tensor[rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from estimators.errors import EstimatorError
 from estimators.gradient.curvature.protocol import Curvature
+from estimators.gradient.curvature.rows_of_vectors import dots, lengths, orthonormal
 from estimators.gradient.layout import Layout
 
-DEPENDENT = {torch.float64: 1e-14, torch.float32: 1e-7}
-"""Squared lengths, relative to the longest, below which a direction is what rounding left of dependent ones."""
-TOGETHER = 4096
-"""Numbers of a row in float64 at once: they stay in the cache."""
+EARLY = 32
+EARLY_FLOATS = 2**28
+"""Early directions to which all later ones are made conjugate, and the numbers that these and their images may hold."""
 LinearMap = Callable[[Tensor], Tensor]
 """A symmetric matrix times vectors [k, p]."""
 
@@ -53,7 +53,7 @@ class ConjugateGradient(Curvature):
     def solve(self, vectors: Tensor) -> Tensor:
         """A^-1 v."""
         found = conjugate_gradient(
-            lambda v: self._products(v) + self.damping * v,
+            lambda v: torch.add(self._products(v), v, alpha=self.damping),
             vectors,
             tolerance=self._tolerance,
             max_iterations=self._max_iterations,
@@ -78,29 +78,65 @@ def conjugate_gradient(
 
     Block conjugate gradients (O'Leary, Linear Algebra and its Applications 1980) with directions made orthonormal, so
     that right-hand sides that depend on each other do no harm; one that has converged adds no more directions.
+    Directions are made conjugate to the last ones, and again to the early ones: rounding brings back the largest
+    eigenvectors, which were found first, and more of them at every step (Parlett and Scott, Mathematics of Computation
+    1979). In float32 that costs a step or two.
 
     Raises:
         EstimatorError: the matrix shows a direction of negative curvature.
     """
     inverse = preconditioner or (lambda v: v)
-    scales = _lengths(right)
+    scales = lengths(right)
     solutions, residuals = torch.zeros_like(right), right.clone()
-    directions = _orthonormal(inverse(right[scales > 0]))
+    directions = orthonormal(inverse(right))
+    early: list[_Block] = []
     iterations = 0
     while len(directions) and iterations < max_iterations:
         moved = matrix(directions)
         iterations += 1
-        energies = _factored(_dots(directions, moved))
-        steps = torch.cholesky_solve(_dots(directions, residuals), energies).T.to(right.dtype)
+        met = dots(directions, moved, residuals)
+        last = _Block(directions, moved, _factored(met[:, : len(moved)]))
+        steps = last.shares(met[:, len(moved) :]).to(right.dtype)
         solutions.addmm_(steps, directions)
         residuals.addmm_(steps, moved, alpha=-1)
-        alive = _lengths(residuals) > tolerance * scales
+        alive = lengths(residuals) > tolerance * scales
         if not bool(alive.any()):
             break
-        better = inverse(residuals[alive])
-        back = torch.cholesky_solve(_dots(moved, better), energies).T.to(right.dtype)
-        directions = _orthonormal(torch.addmm(better, back, directions, alpha=-1))
+        better = inverse(residuals if bool(alive.all()) else residuals[alive])
+        directions = orthonormal(_conjugated(better, [*early, last]))
+        if _to_be_kept(early, last):
+            early.append(last)
     return Solution(solutions, _checked(matrix, right, solutions, residuals), iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Directions [m, p], the matrix times them, and the Cholesky factor of their energies [m, m]."""
+
+    directions: Tensor
+    moved: Tensor
+    factor: Tensor
+
+    def shares(self, met: Tensor) -> Tensor:
+        """How much of the directions takes vectors to 0 that meet them in met [m, k], [k, m] float64."""
+        found: Tensor = torch.cholesky_solve(met, self.factor)
+        return found.T
+
+
+def _to_be_kept(early: list[_Block], last: _Block) -> bool:
+    """Whether a further block still counts as early: the first one, and some more where they are small."""
+    count = sum(len(block.moved) for block in (*early, last))
+    return (not early or count <= EARLY) and 2 * count * last.moved.shape[1] <= EARLY_FLOATS
+
+
+def _conjugated(vectors: Tensor, blocks: list[_Block]) -> Tensor:
+    """Vectors [k, p] less their parts along blocks that are conjugate to each other."""
+    met = dots(vectors, *(block.moved for block in blocks))
+    found, at = vectors, 0
+    for block in blocks:
+        shares = block.shares(met[:, at : at + len(block.moved)].T)
+        found, at = torch.addmm(found, shares.to(vectors.dtype), block.directions, alpha=-1), at + len(block.moved)
+    return found
 
 
 def _checked(matrix: LinearMap, right: Tensor, solutions: Tensor, residuals: Tensor) -> Tensor:
@@ -108,14 +144,14 @@ def _checked(matrix: LinearMap, right: Tensor, solutions: Tensor, residuals: Ten
 
     One product tells the drift: that of a sum with random signs has the drifts' root sum of squares on average.
     """
-    lengths = _lengths(right)
-    scales = lengths.clamp(min=torch.finfo(torch.float64).tiny)
-    carried = _lengths(residuals) / scales
+    norms = lengths(right)
+    scales = norms.clamp(min=torch.finfo(torch.float64).tiny)
+    carried = lengths(residuals) / scales
     generator = torch.Generator().manual_seed(len(right))
     signs = 1.0 - 2.0 * torch.randint(2, (len(right),), generator=generator, dtype=torch.float64)
-    mixed = (signs.to(right.device) / scales).where(lengths > 0, 0.0)[None].to(right.dtype)
+    mixed = (signs.to(right.device) / scales).where(norms > 0, 0.0)[None].to(right.dtype)
     left = mixed @ right - matrix(mixed @ solutions)
-    return carried + _lengths(left - mixed @ residuals)
+    return carried + lengths(left - mixed @ residuals)
 
 
 def _factored(energies: Tensor) -> Tensor:
@@ -128,30 +164,3 @@ def _factored(energies: Tensor) -> Tensor:
         )
     factor: Tensor = torch.linalg.cholesky(energies)
     return factor
-
-
-def _orthonormal(vectors: Tensor) -> Tensor:
-    """Orthonormal rows that span those of vectors [k, p], each taken at length 1; fewer where they depend."""
-    lengths = _lengths(vectors)
-    units: Tensor = vectors[lengths > 0] / lengths[lengths > 0, None].to(vectors.dtype)
-    for _ in range(2):  # twice is enough
-        if not len(units):
-            break
-        values, turns = torch.linalg.eigh(_dots(units, units))
-        kept = values > DEPENDENT[vectors.dtype] * values[-1]
-        units = (turns[:, kept] / values[kept].sqrt()).T.to(vectors.dtype) @ units
-    return units
-
-
-def _lengths(vectors: Tensor) -> Tensor:
-    """Of rows, float64."""
-    found: Tensor = torch.linalg.vector_norm(vectors, dim=1, dtype=torch.float64)
-    return found
-
-
-def _dots(one: Tensor, other: Tensor) -> Tensor:
-    """Inner products [k, m] float64 of rows. Sums in float32 cost half a step: residuals of 4e-5 instead of 2.4e-5."""
-    total = torch.zeros(len(one), len(other), dtype=torch.float64, device=one.device)
-    for at in range(0, one.shape[1], TOGETHER):
-        total.addmm_(one[:, at : at + TOGETHER].double(), other[:, at : at + TOGETHER].double().T)
-    return total

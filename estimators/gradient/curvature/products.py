@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from estimators.errors import EstimatorError
-from estimators.gradient.curvature.chain import Chain, ChainProducts
+from estimators.gradient.curvature.chain import ChainProducts
+from estimators.gradient.curvature.linear_chain import Chain
+from estimators.gradient.curvature.rough import bfloat16_is_fast
 from estimators.gradient.objective import Instances
 from estimators.gradient.rows import GradientRows
 from estimators.gradient.source import GradientSource
@@ -64,8 +66,18 @@ class CurvatureProducts:
 
     def __call__(self, vectors: Tensor) -> Tensor:
         """Products [k, p] with vectors [k, p]."""
-        total = self._taped(vectors) if self._chain is None else self._chain(vectors)
-        found = total.div_(len(self.instances)).to(vectors.dtype)
+        found = self._taped(vectors) if self._chain is None else self._chain(vectors)
+        return self._with_penalties(found, vectors)
+
+    @property
+    def rough(self) -> Callable[[Tensor], Tensor] | None:
+        """Products off by some `ROUGHNESS` of their length and faster than exact ones, where there are such."""
+        chain = self._chain
+        if chain is None or not bfloat16_is_fast(self.source.device, self.source.dtype):
+            return None
+        return lambda vectors: self._with_penalties(chain(vectors, rough=True), vectors)
+
+    def _with_penalties(self, found: Tensor, vectors: Tensor) -> Tensor:
         return found.addcmul_(self.penalties, vectors) if self._penalised else found
 
     @property
@@ -83,7 +95,7 @@ class CurvatureProducts:
         return ChainProducts(chain, objective, layout, self.instances, hessian=hessian, keep=self._keeps)
 
     def _taped(self, vectors: Tensor) -> Tensor:
-        """Sums [k, p] float64 by autograd."""
+        """Means [k, p] by autograd."""
         total = torch.zeros(vectors.shape, dtype=torch.float64, device=vectors.device)
         group = max(1, int(VECTORS_FLOATS // (self._floats * min(len(self.instances), self._rows()))))
         for product in self._products():
@@ -91,7 +103,7 @@ class CurvatureProducts:
                 part = vectors[start : start + group]
                 found = product(self.source.layout.unflatten(part))
                 total[start : start + group] += torch.cat([each.flatten(1) for each in found], dim=1)
-        return total
+        return total.div_(len(self.instances)).to(vectors.dtype)
 
     def _rows(self) -> int:
         return KEPT_ROWS if self._keeps else self.source.block_rows
