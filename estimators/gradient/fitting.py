@@ -61,13 +61,15 @@ def _conjugate_gradient(source: GradientSource, train: Instances, options: Curva
     damping, preconditioner = _damping(options), None
     if options.preconditioned:
         preconditioner = fit_kronecker(source, train, labels="true", damping=damping).solve
+    products = CurvatureProducts(source, train, options.matrix)
     return ConjugateGradient(
         source.layout,
-        CurvatureProducts(source, train, options.matrix),
+        products,
         damping=damping,
         tolerance=options.tolerance,
         max_iterations=options.iterations,
         preconditioner=preconditioner,
+        rough=products.rough,
     )
 
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from estimators.arrays import FloatArray
 from estimators.errors import EstimatorError
-from estimators.gradient.curvature.conjugate_gradient import LinearMap, conjugate_gradient
+from estimators.gradient.curvature.conjugate_gradient import conjugate_gradient
 from estimators.gradient.curvature.products import CurvatureKind, CurvatureProducts
 from estimators.gradient.curvature.protocol import Curvature
+from estimators.gradient.curvature.rough import LinearMap
 from estimators.gradient.objective import Instances
 from estimators.gradient.source import GradientSource
 

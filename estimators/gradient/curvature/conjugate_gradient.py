@@ -1,21 +1,20 @@
 """Conjugate gradients on many right-hand sides at once (Hestenes and Stiefel 1952; Martens, ICML 2010)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from estimators.errors import EstimatorError
+from estimators.gradient.curvature.conjugate_blocks import Block, are_early, conjugated
 from estimators.gradient.curvature.protocol import Curvature
-from estimators.gradient.curvature.rows_of_vectors import dots, lengths, orthonormal
+from estimators.gradient.curvature.rough import LinearMap, RoughMap
+from estimators.gradient.curvature.rows_of_vectors import lengths, orthonormal
 from estimators.gradient.layout import Layout
 
-EARLY = 32
-EARLY_FLOATS = 2**28
-"""Early directions to which all later ones are made conjugate, and the numbers that these and their images may hold."""
-LinearMap = Callable[[Tensor], Tensor]
-"""A symmetric matrix times vectors [k, p]."""
+SHARE = 0.25
+"""Part of the tolerance, and of the least energy, up to which rough products are trusted."""
+PROGRESS = 0.95
+"""Of the longest residual, what a rough step leaves at most, or the steps before were too rough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,9 @@ class Solution:
 class ConjugateGradient(Curvature):
     """Solves (C + penalty + damping) x = v to a relative residual. C must be positive definite with its damping.
 
-    preconditioner: an approximate inverse (EK-FAC's, for one) that shortens the way and leaves the solution. The
-    largest residual met stands in facts["residual"]; above `tolerance` it is a warning.
+    preconditioner: an approximate inverse (EK-FAC's, for one) that shortens the way and leaves the solution. rough: the
+    products in a cheaper form, for steps that need not be exact. The largest residual met stands in facts["residual"];
+    above `tolerance` it is a warning.
     """
 
     def __init__(
@@ -43,12 +43,14 @@ class ConjugateGradient(Curvature):
         tolerance: float = 1e-5,
         max_iterations: int = 1000,
         preconditioner: LinearMap | None = None,
+        rough: RoughMap | None = None,
     ) -> None:
         super().__init__(layout, damping, {"tolerance": tolerance})
         self._products = products
         self._tolerance = tolerance
         self._max_iterations = max_iterations
         self._preconditioner = preconditioner
+        self._rough = None if rough is None else rough.plus(damping)
 
     def solve(self, vectors: Tensor) -> Tensor:
         """A^-1 v."""
@@ -58,6 +60,7 @@ class ConjugateGradient(Curvature):
             tolerance=self._tolerance,
             max_iterations=self._max_iterations,
             preconditioner=self._preconditioner,
+            rough=self._rough,
         )
         worst = float(found.residuals.max()) if len(vectors) else 0.0
         iterations = max(self.facts.get("iterations", 0.0), float(found.iterations))
@@ -73,6 +76,7 @@ def conjugate_gradient(
     tolerance: float,
     max_iterations: int,
     preconditioner: LinearMap | None = None,
+    rough: RoughMap | None = None,
 ) -> Solution:
     """Solutions of matrix x = b for all b [k, p] in one Krylov space, which k right-hand sides reach in fewer steps.
 
@@ -82,61 +86,95 @@ def conjugate_gradient(
     eigenvectors, which were found first, and more of them at every step (Parlett and Scott, Mathematics of Computation
     1979). In float32 that costs a step or two.
 
+    rough: stands in for the matrix where residuals are so small that its error is a small part of the tolerance (Bouras
+    and Fraysse, SIAM Journal on Matrix Analysis 2005). Where the true residuals show that it was not, they replace
+    those carried along, and the rest of the way is exact.
+
     Raises:
         EstimatorError: the matrix shows a direction of negative curvature.
     """
-    inverse = preconditioner or (lambda v: v)
-    scales = lengths(right)
-    solutions, residuals = torch.zeros_like(right), right.clone()
-    directions = orthonormal(inverse(right))
-    early: list[_Block] = []
-    iterations = 0
-    while len(directions) and iterations < max_iterations:
-        moved = matrix(directions)
-        iterations += 1
-        met = dots(directions, moved, residuals)
-        last = _Block(directions, moved, _factored(met[:, : len(moved)]))
-        steps = last.shares(met[:, len(moved) :]).to(right.dtype)
-        solutions.addmm_(steps, directions)
-        residuals.addmm_(steps, moved, alpha=-1)
-        alive = lengths(residuals) > tolerance * scales
-        if not bool(alive.any()):
-            break
-        better = inverse(residuals if bool(alive.all()) else residuals[alive])
-        directions = orthonormal(_conjugated(better, [*early, last]))
-        if _to_be_kept(early, last):
-            early.append(last)
-    return Solution(solutions, _checked(matrix, right, solutions, residuals), iterations)
+    search = _Search(
+        solutions=torch.zeros_like(right),
+        residuals=right.clone(),
+        scales=lengths(right).clamp(min=torch.finfo(torch.float64).tiny),
+        inverse=preconditioner or (lambda v: v),
+        tolerance=tolerance,
+        left=max_iterations,
+        rough=rough,
+    )
+    search.run(matrix)
+    residuals = _checked(matrix, right, search.solutions, search.residuals)
+    if search.rough_steps and search.left and float(residuals.max()) > tolerance:
+        search.restart(matrix, right)
+        residuals = _checked(matrix, right, search.solutions, search.residuals)
+    return Solution(search.solutions, residuals, max_iterations - search.left)
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Directions [m, p], the matrix times them, and the Cholesky factor of their energies [m, m]."""
+@dataclass(slots=True)
+class _Search:
+    """Block conjugate gradients on their way.
 
-    directions: Tensor
-    moved: Tensor
-    factor: Tensor
+    scales: lengths [k] of the right-hand sides. left: products to take. largest: eigenvalue of energies met so far.
+    """
 
-    def shares(self, met: Tensor) -> Tensor:
-        """How much of the directions takes vectors to 0 that meet them in met [m, k], [k, m] float64."""
-        found: Tensor = torch.cholesky_solve(met, self.factor)
-        return found.T
+    solutions: Tensor
+    residuals: Tensor
+    scales: Tensor
+    inverse: LinearMap
+    tolerance: float
+    left: int
+    rough: RoughMap | None
+    rough_steps: int = 0
+    largest: float = 0.0
 
+    def run(self, matrix: LinearMap) -> None:
+        """Steps until all residuals are short enough, no product is left, or rough ones do not help any more."""
+        early: list[Block] = []
+        last: Block | None = None
+        longest = torch.inf
+        while self.left:
+            relative = lengths(self.residuals) / self.scales
+            alive = relative > self.tolerance
+            before, longest = longest, float(relative.max())
+            if not bool(alive.any()) or (self.rough_steps and self.rough and longest > PROGRESS * before):
+                break
+            better = self.inverse(self.residuals if bool(alive.all()) else self.residuals[alive])
+            directions = orthonormal(better if last is None else conjugated(better, [*early, last]))
+            if last is not None and are_early(early, last):
+                early.append(last)
+            last = self._block(matrix, directions, longest) if len(directions) else None
+            if last is None:
+                break
+            self._step(last)
 
-def _to_be_kept(early: list[_Block], last: _Block) -> bool:
-    """Whether a further block still counts as early: the first one, and some more where they are small."""
-    count = sum(len(block.moved) for block in (*early, last))
-    return (not early or count <= EARLY) and 2 * count * last.moved.shape[1] <= EARLY_FLOATS
+    def restart(self, matrix: LinearMap, right: Tensor) -> None:
+        """Takes the true residuals for those carried along, and goes on exactly."""
+        self.residuals, self.rough = right - matrix(self.solutions), None
+        self.left -= 1
+        self.run(matrix)
 
+    def _block(self, matrix: LinearMap, directions: Tensor, longest: float) -> Block | None:
+        """By a rough product where its error is a small part of the tolerance and of the least energy.
 
-def _conjugated(vectors: Tensor, blocks: list[_Block]) -> Tensor:
-    """Vectors [k, p] less their parts along blocks that are conjugate to each other."""
-    met = dots(vectors, *(block.moved for block in blocks))
-    found, at = vectors, 0
-    for block in blocks:
-        shares = block.shares(met[:, at : at + len(block.moved)].T)
-        found, at = torch.addmm(found, shares.to(vectors.dtype), block.directions, alpha=-1), at + len(block.moved)
-    return found
+        None where it would have been rough again and energies are too small for that.
+        """
+        rough = self.rough
+        if rough is not None and rough.error * longest <= SHARE * self.tolerance:
+            found = Block.of(rough.times, directions, self.residuals)
+            if rough.error * max(found.largest, self.largest) <= SHARE * found.least:
+                self.rough_steps += 1
+                return found
+            if self.rough_steps:
+                return None
+            self.rough = None
+        return Block.of(matrix, directions, self.residuals)
+
+    def _step(self, block: Block) -> None:
+        self.left -= 1
+        self.largest = max(self.largest, block.largest)
+        steps = block.shares(block.met).to(self.residuals.dtype)
+        self.solutions.addmm_(steps, block.directions)
+        self.residuals.addmm_(steps, block.moved, alpha=-1)
 
 
 def _checked(matrix: LinearMap, right: Tensor, solutions: Tensor, residuals: Tensor) -> Tensor:
@@ -152,15 +190,3 @@ def _checked(matrix: LinearMap, right: Tensor, solutions: Tensor, residuals: Ten
     mixed = (signs.to(right.device) / scales).where(norms > 0, 0.0)[None].to(right.dtype)
     left = mixed @ right - matrix(mixed @ solutions)
     return carried + lengths(left - mixed @ residuals)
-
-
-def _factored(energies: Tensor) -> Tensor:
-    """Cholesky factor of the energies of orthonormal directions, [m, m]."""
-    lowest = float(torch.linalg.eigvalsh(energies)[0])
-    if lowest <= 0:
-        raise EstimatorError(
-            "conjugate gradients met a direction of negative curvature: raise the damping above "
-            f"{-lowest:.3g}, or take gauss_newton"
-        )
-    factor: Tensor = torch.linalg.cholesky(energies)
-    return factor

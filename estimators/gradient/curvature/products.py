@@ -14,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from estimators.errors import EstimatorError
 from estimators.gradient.curvature.chain import ChainProducts
 from estimators.gradient.curvature.linear_chain import Chain
-from estimators.gradient.curvature.rough import bfloat16_is_fast
+from estimators.gradient.curvature.rough import ROUGHNESS, RoughMap, bfloat16_is_fast
 from estimators.gradient.objective import Instances
 from estimators.gradient.rows import GradientRows
 from estimators.gradient.source import GradientSource
@@ -70,12 +70,12 @@ class CurvatureProducts:
         return self._with_penalties(found, vectors)
 
     @property
-    def rough(self) -> Callable[[Tensor], Tensor] | None:
-        """Products off by some `ROUGHNESS` of their length and faster than exact ones, where there are such."""
+    def rough(self) -> RoughMap | None:
+        """The products in a cheaper form, where there is one."""
         chain = self._chain
         if chain is None or not bfloat16_is_fast(self.source.device, self.source.dtype):
             return None
-        return lambda vectors: self._with_penalties(chain(vectors, rough=True), vectors)
+        return RoughMap(lambda vectors: self._with_penalties(chain(vectors, rough=True), vectors), ROUGHNESS)
 
     def _with_penalties(self, found: Tensor, vectors: Tensor) -> Tensor:
         return found.addcmul_(self.penalties, vectors) if self._penalised else found
