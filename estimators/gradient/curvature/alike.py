@@ -23,7 +23,9 @@ def alike(instances: Instances, rows: int) -> Iterator[Instances]:
     """All instances, features [n, din], in blocks of at most `rows`; the same blocks whenever asked."""
     for group in _classes(instances):
         for at in range(0, len(group), TOGETHER):
-            for block in _bisected(instances.features, group[at : at + TOGETHER], rows):
+            positions = group[at : at + TOGETHER]
+            places = (instances.features.index_select(0, positions) != 0).to(torch.float32)
+            for block in _bisected(places, positions, rows):
                 yield instances[block]
 
 
@@ -38,18 +40,18 @@ def _classes(instances: Instances) -> list[Tensor]:
     return list(order.tensor_split(ends))
 
 
-def _bisected(features: Tensor, positions: Tensor, rows: int) -> Iterator[Tensor]:
-    """Positions [m] in parts of at most `rows`, nearly equal ones."""
+def _bisected(places: Tensor, positions: Tensor, rows: int) -> Iterator[Tensor]:
+    """Positions [m] in parts of at most `rows`, nearly equal ones. places: which inputs are not zero, [m, din]."""
     parts = -(-len(positions) // rows)
     if parts <= 1:
         yield positions
         return
-    places = (features[positions] != 0).to(torch.float32)
     if float(places.mean()) <= SPARSE:
-        positions = positions[_along_first_direction(places).argsort(stable=True)]
+        order = _along_first_direction(places).argsort(stable=True)
+        positions, places = positions[order], places.index_select(0, order)
     left = len(positions) * (parts // 2) // parts
-    yield from _bisected(features, positions[:left], rows)
-    yield from _bisected(features, positions[left:], rows)
+    yield from _bisected(places[:left], positions[:left], rows)
+    yield from _bisected(places[left:], positions[left:], rows)
 
 
 def _along_first_direction(places: Tensor) -> Tensor:

@@ -16,10 +16,10 @@ from estimators.gradient.curvature.passed import Passed
 from estimators.gradient.layout import Layout
 from estimators.gradient.objective import Instances, Objective
 
-ROWS = 128
+ROWS = 256
 DIRECTIONS = 64
 """Instances and directions at once: what a product makes of them stays in the cache."""
-BLOCKS = 16
+BLOCKS = 8
 """Blocks whose sums are taken in the vectors' own type before they go into float64."""
 
 
