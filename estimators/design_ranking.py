@@ -20,7 +20,8 @@ from estimators.designs.making import make_design
 from estimators.designs.protocol import Design
 from estimators.designs.size_laws import is_semivalue
 from estimators.errors import EstimatorError
-from estimators.imagination import SETTINGS, Pilot, imagined_logs
+from estimators.imagination import imagined_logs
+from estimators.pilot_fields import SETTINGS, Pilot
 from estimators.registry import value_method
 
 MOST_ROWS = 512

@@ -1,12 +1,13 @@
-"""How long a pilot is: 32 draws, and more until its predictions are settled, or a share of the budget is spent."""
+"""How long a pilot is: 32 draws, and more until its predictions are settled, or half the budget is spent."""
 
 import math
 
 from estimators.designs.protocol import Design
 
 LEAST = 32
-SHARE, SMALL = 4, 128
-"""A longer pilot takes at most one in so many of the budget's draws, or 128 where that is at most a half."""
+SHARE = 2
+"""A longer pilot takes at most one in so many of the budget's draws. They stay in the campaign, so nothing is lost but
+the choice of another design for them."""
 
 MOST = 512
 """Nor more draws than that: by then losses too wild to predict are known to be so."""
@@ -22,7 +23,7 @@ def first_length(design: Design, budget: int) -> int:
 
 def next_length(design: Design, budget: int, length: int, wanted: float) -> int:
     """Draws that a pilot of `length` goes on to where its predictions ask for `wanted`; `length` itself to stop."""
-    most = min(max(budget // SHARE, min(SMALL, budget // 2)), MOST)
+    most = min(budget // SHARE, MOST)
     if not wanted > length or length >= most:
         return length
     grown = min(max(wanted, 2 * length), GROWTH * length, most)

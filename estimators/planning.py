@@ -3,8 +3,10 @@
 Of influences the campaign is carried out in `imagination`, through the very aggregator that it will use, so whatever
 that estimator does with pairs, weights, walks and what it learns from rows is in the prediction. The pilot is imagined
 anew as well: how much more the aggregator finds in the pilot itself is what the imagination is wrong by, and half of it
-is corrected for. The mean of the logs of the errors is the prediction; their standard deviation is its doubt, with what
-the pilot leaves open of the spread of losses and of that wrong.
+is corrected for. The mean of the logs of the errors is the prediction. The variance of its log has five parts, whose
+weights were fitted to what campaigns delivered (decision 89): how the errors differ from setting to setting, what the
+pilot leaves open of that wrong, the wrong itself, the chance of the rows, and the way still to go, on which estimators
+learn what no pilot shows.
 
 Values of an instance's own loss are means: their error on the pilot falls as 1 / sqrt(K).
 """
@@ -16,15 +18,30 @@ from typing import Any
 
 import numpy as np
 
+from estimators.aggregators.blocks import Again, aggregate
 from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
-from estimators.imagination import Maker, Pilot, errors_of, gaps, imagined_logs
+from estimators.errors import EstimatorError
+from estimators.imagination import Maker, finite_mean, gaps, imagined_logs
+from estimators.influence import Influence
+from estimators.pilot_fields import Pilot
 from estimators.retrains import Retrains
 from estimators.surrogates.field_scales import effective_columns
+from estimators.surrogates.loss_field import LossField
 
-WRONG = 0.3
+WRONG = 0.25
 """By how much imagination may be wrong of the log of an error: the standard deviation, before the pilot is asked."""
+
+REMAINING = 0.15
+"""Share of the square of a gap between pilot and imagination that is doubt: it may be gone at the budget, or whole."""
+
+SETTINGS_TELL = 0.7
+CHANCE_TELLS = 0.2
+"""Shares of the variance between settings, and of the chance of the rows: the two overlap."""
+
+LEARNT = 0.055
+"""By how much the log of an error may be wrong for each unit of log(budget / pilot)."""
 
 MOST_DOUBT = 0.125
 """Of a prediction that is trusted to a quarter: two standard deviations of its log."""
@@ -62,47 +79,46 @@ class PredictedErrors:
 
 def imagined_errors(make: Maker, pilot: Pilot, design: Design, *, draws: int) -> PredictedErrors:
     """What `draws` draws of the pilot's design will give. make: the value's aggregator."""
-    ratio = np.array([0.0, math.log(pilot.mean_ratio)])
-    logs = imagined_logs(make, pilot, design, draws=draws) + ratio
-    wrong = gaps(make, pilot, design)
-    tests = pilot.field.scales.columns
+    logs, wrong = imagined_logs(make, pilot, design, draws=draws), gaps(make, pilot, design)
     pair, instance = (
-        _predicted(logs[:, place], wrong[:, place], columns, pilot, design, draws)
-        for place, columns in enumerate((tests, min(tests, 1.0)))  # data values are of one column
+        _predicted(logs[:, place], wrong[:, place], field, pilot, design, draws)
+        for place, field in enumerate((pilot.tests, pilot.mean))
     )
     return PredictedErrors(pair, instance)
 
 
 def _predicted(
-    logs: FloatArray, wrong: FloatArray, columns: float, pilot: Pilot, design: Design, draws: int
+    logs: FloatArray, wrong: FloatArray, field: LossField, pilot: Pilot, design: Design, draws: int
 ) -> Predicted:
     """The prediction from the logs of the errors found at each setting, and from the gaps [settings], and its doubt.
 
     A gap tells what the process is wrong by, `WRONG` or so, with the chance that the units of the pilot leave. How much
-    of it remains at the budget is not known: anything from nothing to all. columns: independent ones that tell it.
+    of it remains at the budget is not known: anything from nothing to all. field: of the losses that they are of.
     """
     count = len(pilot.rows.members)
     if np.isneginf(logs).all():  # losses that never varied
         return Predicted(0.0, 0.0, count)
     if not np.isfinite(logs).all():
         return Predicted(float("nan"), float("nan"), count)
-    chance = 1.0 / (2.0 * columns * pilot.field.evenness())  # of the log of a spread by one unit
-    by_pilot, by_campaign = chance * design.unit_rows / count, chance * design.unit_rows / draws
-    trust = WRONG**2 / (WRONG**2 + by_pilot) if np.isfinite(wrong).all() else 0.0
+    chance = CHANCE_TELLS * design.unit_rows / (2.0 * field.scales.columns * field.evenness())  # of the log of a spread
+    trust = WRONG**2 / (WRONG**2 + chance / count) if np.isfinite(wrong).all() else 0.0
     gap = trust * np.where(np.isfinite(wrong), wrong, 0.0)
     corrected = logs + gap / 2.0
-    left = ((1.0 - trust) * WRONG) ** 2 + float(gap.mean()) ** 2 / 12.0
-    told = float(corrected.var()) * pilot.field.scales.columns / columns  # settings are as sure as all columns are
-    halves = 1.0 - (1.0 - trust / 2.0) ** 2  # of the chance of the pilot, which the gap and the field have in common
-    variance = told + left + halves * by_pilot + 2.0 * by_campaign
-    return Predicted(float(np.exp(corrected.mean())), math.sqrt(variance), count)
+    parts = (
+        SETTINGS_TELL * float(corrected.var()),
+        ((1.0 - trust) * WRONG) ** 2,
+        REMAINING * float(gap.mean()) ** 2,
+        chance / count + chance / draws,
+        (LEARNT * math.log(draws / count)) ** 2 if draws > count else 0.0,
+    )
+    return Predicted(float(np.exp(corrected.mean())), math.sqrt(sum(parts)), count)
 
 
 def mean_errors(make: Callable[[], Aggregator[Any, Any]], pilot: Retrains, *, units: int) -> PredictedErrors:
     """What `units` units will give of a value that is a mean, from the whole units of a pilot."""
     seen = len(pilot.members) if pilot.units is None else len(np.unique(pilot.units))
     losses = pilot.losses if pilot.train_losses is None else pilot.train_losses
-    pair, instance = (errors_of(make(), pilot) * np.sqrt(seen / units)).tolist()
+    pair, instance = (_errors_of(make(), pilot) * np.sqrt(seen / units)).tolist()
     doubt = spread_doubt(losses)
     return PredictedErrors(*(Predicted(error, doubt, len(losses)) for error in (pair, instance)))
 
@@ -119,3 +135,14 @@ def spread_doubt(losses: AnyArray) -> float:
 def few_walks_doubt(walks: int) -> float:
     """The same of normal marginals that `walks` independent walks tell, were all instances and tests as one."""
     return 0.5 * math.sqrt(2.0 / walks)
+
+
+def _errors_of(aggregator: Aggregator[Any, Any], rows: Retrains) -> FloatArray:
+    """Mean standard errors of pairs and of data values, [2]; NaN where there are too few rows for them."""
+    try:
+        with np.errstate(all="ignore"):
+            found = aggregate(aggregator, Again(lambda: iter([rows])))
+    except EstimatorError:
+        return np.full(2, np.nan)
+    mean = found.mean.standard_errors if isinstance(found, Influence) else found.standard_errors
+    return np.array([finite_mean(found.standard_errors), finite_mean(mean)])

