@@ -45,7 +45,7 @@ def mean_error(result):
 
 
 def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_predicts(tmp_path):
-    # What is not marked: from 32 draws, and from the pilot that `plan --keep` takes, where most are not.
+    # What is not marked: from 32 draws, and from the pilot that `plan --keep` takes, where nearly all are not.
     job = a_job(tmp_path)
     keep_pilot(job, Screen())
     kept = stored_campaigns(job)
@@ -53,8 +53,8 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
     prepared = prepare(job, str)
     forecasts = forecast(prepared, smoke(prepared), 1, str, kept)
     predicted = {each.campaign.id: each.errors for each in forecasts}
-    settled = [each.pair.rough for found in predicted.values() for each in found if each.unvaried < RARE]
-    assert sum(settled) <= 0.5 * len(settled)
+    marked = [each.pair.rough for found in predicted.values() for each in found if each.unvaried < RARE]
+    assert sum(marked) <= 0.25 * len(marked)
     means = ("banzhaf_sample_reuse", "downsampling", "memorization")
     for name, campaign in kept.items():
         draws = next(each.draws for each in forecasts if each.campaign.id == name)
@@ -72,7 +72,6 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
             loss, _, over = each.loss.partition(" over ")
             found = campaign.values(each.value, of=loss, over=over or None)
             ratios.append((campaign.name, each.value, each.loss, each.pair.error / mean_error(found)))
-    print(len(ratios), sum(settled), len(settled), ratios)
     assert len(ratios) >= 10
     assert [row for row in ratios if abs(row[-1] - 1.0) > 0.25] == [], ratios
 
