@@ -38,7 +38,7 @@ def imagined_logs(
 
     most, doubt: rows imagined at the best setting of the field and at each of those that stand for the posterior.
     """
-    doubt = min(most, max(doubt, len(pilot.rows.members) + MOST_ROWS_IN_DOUBT // 2))  # not all of them trained already
+    doubt = min(most, doubt)
     with one_blas_thread():
         few = _logs(make, pilot, design, draws, doubt)
         if min(draws, most) <= doubt:

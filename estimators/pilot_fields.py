@@ -73,7 +73,7 @@ def fitted_pilot(rows: Retrains, ends: EndRows) -> Pilot:
     losses = _with_mean_of_all(losses, chosen)
     with one_blas_thread():
         tests = fitted_field(rows.members, losses[:, :-1], _columns(some, slice(-1)), weights)
-        mean = fitted_field(rows.members, losses[:, -1:], _columns(some, slice(-1, None)), np.ones(1))
+        mean = fitted_field(rows.members, losses[:, -1:], _columns(some, slice(-1, None)))
     return Pilot(replace(rows, losses=losses, train_losses=None), tests, mean, some, shares)
 
 

@@ -23,7 +23,7 @@ from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
-from estimators.imagination import Maker, finite_mean, gaps, imagined_logs
+from estimators.imagination import MOST_ROWS_IN_DOUBT, Maker, finite_mean, gaps, imagined_logs
 from estimators.influence import Influence
 from estimators.pilot_fields import Pilot
 from estimators.retrains import Retrains
@@ -79,7 +79,8 @@ class PredictedErrors:
 
 def imagined_errors(make: Maker, pilot: Pilot, design: Design, *, draws: int) -> PredictedErrors:
     """What `draws` draws of the pilot's design will give. make: the value's aggregator."""
-    logs, wrong = imagined_logs(make, pilot, design, draws=draws), gaps(make, pilot, design)
+    doubt = max(MOST_ROWS_IN_DOUBT, len(pilot.rows.members) + MOST_ROWS_IN_DOUBT // 2)  # more rows than are trained
+    logs, wrong = imagined_logs(make, pilot, design, draws=draws, doubt=doubt), gaps(make, pilot, design)
     pair, instance = (
         _predicted(logs[:, place], wrong[:, place], field, pilot, design, draws)
         for place, field in enumerate((pilot.tests, pilot.mean))

@@ -83,10 +83,10 @@ class LossField:
         return float(level.sum() ** 2 / (level**2).sum() / max(len(level), 1))
 
 
-def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows, weights: FloatArray) -> LossField:
+def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows, weights: FloatArray | None = None) -> LossField:
     """The field of retrains: members [m, n], losses [m, c], and the end rows of the same columns.
 
-    weights [c]: what each column counts for where the scales are told.
+    weights [c]: what each column counts for where the scales are told; the same where none are given.
     """
     kept = _spaced(len(members), ROWS_TO_KEEP)
     known, values, noise = _different_rows(members[kept], losses[kept], ends)
@@ -96,9 +96,11 @@ def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows, weights:
     drawn = np.flatnonzero((sizes > 0) & (sizes < known.shape[1]))
     fitted = drawn[_spaced(len(drawn), ROWS_TO_FIT)]
     varied = np.ptp(scaled[fitted], axis=0) > 0.0 if len(fitted) else np.zeros(len(centre), dtype=np.bool_)
+    weights = np.ones(len(centre)) if weights is None else weights
     live = np.flatnonzero(varied & (weights > 0.0))
+    counts = weights[live]
     shown = scaled[np.ix_(fitted, live)]
-    shown = shown / shown.std(axis=0) * np.sqrt(weights[live] / weights[live].mean())
+    shown = shown / shown.std(axis=0) * np.sqrt(counts * len(live) / counts.sum())
     scales = scales_posterior(known[fitted], shown, noise[fitted], _distances(known[fitted]))
     return LossField(known, noise, scaled, fitted, scales, centre, spread)
 

@@ -24,9 +24,8 @@ def test_it_begins_with_32_draws_and_two_units_of_what_there_is(design, budget, 
         (4000, 32, 40.0, 64),  # at least twice
         (4000, 32, 9000.0, 128),  # at most four times at once
         (4000, 256, 9000.0, 512),  # at most 512
-        (1200, 128, 9000.0, 300),  # a quarter of the budget
-        (300, 64, 9000.0, 128),  # or 128
-        (200, 64, 9000.0, 100),  # where that is no more than a half
+        (800, 128, 9000.0, 400),  # half of the budget
+        (200, 64, 9000.0, 100),
         (200, 100, 9000.0, 100),
     ],
 )
