@@ -53,7 +53,7 @@ def expected_errors(
     fits: dict[str, Pilot] = {}
     for label in values:
         method, asked = value_method(label), asked_label(label)
-        if method.from_walks or method.accepts(design) or (method.needs_train_losses and not train_losses):
+        if method.from_walks or method.accepts(design, draws) or (method.needs_train_losses and not train_losses):
             continue
         for loss in source.losses if asked.of is None else (None,):
             view = loss_view(source, loss=loss, of=asked.of, over=asked.over)

@@ -22,20 +22,20 @@ CAMPAIGNS = [
     {"design": "uniform", "fraction": 0.7, "retrains": 480},
     {"design": "uniform", "size": 12, "replicates": 2, "retrains": 400, "name": "twice"},
 ]
+VALUES = ["banzhaf", "downsampling", "memorization", "banzhaf of clip(cross_entropy, 0.5) over class"]
 
 
-def a_job(folder):
+def a_job(folder, n=N, **said):
     rng = np.random.default_rng(12)
-    X = rng.normal(size=(N + 16, 4))
-    y = (X @ rng.normal(size=4) + 0.5 * rng.normal(size=N + 16) > 0).astype(int)
+    X = rng.normal(size=(n + 16, 4))
+    y = (X @ rng.normal(size=4) + 0.5 * rng.normal(size=n + 16) > 0).astype(int)
     return Job(
         name="planned",
-        data=arrays_data(X[:N], y[:N], X[N:], y[N:]),
+        data=arrays_data(X[:n], y[:n], X[n:], y[n:]),
         learner={"kind": "logistic_regression", "c": 1.0, "train_losses": True, "together": 16},
-        campaigns=CAMPAIGNS,
-        values=["banzhaf", "downsampling", "memorization", "banzhaf of clip(cross_entropy, 0.5) over class"],
         cluster={"address": "in_process"},
         folder=folder,
+        **{"campaigns": CAMPAIGNS, "values": VALUES, **said},
     )
 
 
@@ -74,6 +74,14 @@ def test_the_mean_standard_error_comes_out_within_a_quarter_of_what_the_pilot_pr
             ratios.append((campaign.name, each.value, each.loss, each.pair.error / mean_error(found)))
     assert len(ratios) >= 10
     assert [row for row in ratios if abs(row[-1] - 1.0) > 0.25] == [], ratios
+
+
+def test_a_value_that_the_budgets_draws_will_not_give_is_not_predicted(tmp_path):
+    half = {"name": "half", "design": "bernoulli", "probability": 0.5, "retrains": 300}
+    sizes = {"name": "sizes", "design": "sizes", "serves": {"shapley": 1.0}, "retrains": 300}
+    prepared = prepare(a_job(tmp_path, 200, campaigns=[half, sizes], values=["banzhaf", "shapley"]), str)
+    found = forecast(prepared, smoke(prepared), 1, str)
+    assert [sorted({error.value for error in each.errors}) for each in found] == [["banzhaf"], ["banzhaf", "shapley"]]
 
 
 def test_the_law_named_serves_all_values_with_no_other_mixture_cheaper():
