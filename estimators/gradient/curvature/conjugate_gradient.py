@@ -135,8 +135,10 @@ class _Search:
         while self.left:
             relative = lengths(self.residuals) / self.scales
             alive = relative > self.tolerance
+            if not bool(alive.any()):
+                break
             before, longest = longest, float(relative.max())
-            if not bool(alive.any()) or (self.rough_steps and self.rough and longest > PROGRESS * before):
+            if self.rough is not None and self.rough_steps and longest > PROGRESS * before:
                 break
             better = self.inverse(self.residuals if bool(alive.all()) else self.residuals[alive])
             directions = orthonormal(better if last is None else conjugated(better, [*early, last]))

@@ -55,3 +55,11 @@ def test_directions_are_orthonormal_where_rows_nearly_depend(dtype: torch.dtype,
     basis = torch.linalg.qr(rows[[0, 2]].T).Q
     torch.testing.assert_close((whole.double() @ basis).square().sum(), torch.tensor(2.0).double(), rtol=1e-4, atol=0)
     assert len(orthonormal(torch.zeros(3, 5, dtype=dtype))) == 0
+
+
+def test_no_right_hand_sides_and_those_of_length_zero_take_no_product() -> None:
+    for right in (torch.zeros(0, 5), torch.zeros(2, 5)):
+        found = conjugate_gradient(lambda v: 2 * v, right, tolerance=1e-6, max_iterations=9)
+        assert found.iterations == 0
+        assert torch.equal(found.solutions, right)
+        assert bool((found.residuals == 0).all())
