@@ -23,7 +23,7 @@ from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
 from estimators.errors import EstimatorError
-from estimators.imagination import MOST_ROWS_IN_DOUBT, Maker, finite_mean, gaps, imagined_logs
+from estimators.imagination import MOST_ROWS, MOST_ROWS_IN_DOUBT, Maker, finite_mean, gaps, imagined_logs
 from estimators.influence import Influence
 from estimators.pilot_fields import Pilot
 from estimators.retrains import Retrains
@@ -41,7 +41,7 @@ CHANCE_TELLS = 0.2
 """Shares of the variance between settings, and of the chance of the rows: the two overlap."""
 
 LEARNT = 0.055
-"""By how much the log of an error may be wrong for each unit of log(budget / pilot)."""
+"""By how much the log of an error may be wrong for each unit of log(rows learnt from at the budget / pilot)."""
 
 MOST_DOUBT = 0.125
 """Of a prediction that is trusted to a quarter: two standard deviations of its log."""
@@ -110,7 +110,7 @@ def _predicted(
         ((1.0 - trust) * WRONG) ** 2,
         REMAINING * float(gap.mean()) ** 2,
         chance / count + chance / draws,
-        (LEARNT * math.log(draws / count)) ** 2 if draws > count else 0.0,
+        (LEARNT * max(0.0, math.log(min(draws, MOST_ROWS) / count))) ** 2,
     )
     return Predicted(float(np.exp(corrected.mean())), math.sqrt(sum(parts)), count)
 

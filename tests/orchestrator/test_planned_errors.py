@@ -206,7 +206,7 @@ def test_a_small_campaign_comes_out_within_a_quarter_or_is_marked(tmp_path, valu
 def test_near_interpolation_and_with_heavy_tails_what_is_off_is_marked(tmp_path, kind):
     """Of 24 instances 1,200 rows leave little of a deterministic learner; cross-entropies of up to 8 are not clipped.
 
-    Of predictions from 32 draws that are off by more than a quarter at least two in three are marked. Not all can be:
+    Of predictions from 32 draws that are off by more than a quarter at least three in four are marked. Not all can be:
     a subset without one of the classes is one in a hundred, and its loss as large as all others together.
     """
     found = []
@@ -217,7 +217,7 @@ def test_near_interpolation_and_with_heavy_tails_what_is_off_is_marked(tmp_path,
     trusted, off = missed(found)
     wrong = [each for each in found if not each.right]
     told(f"{kind}:", found, trusted, off)
-    assert sum(each.rough for each in wrong) >= len(wrong) * 2 / 3
+    assert sum(each.rough for each in wrong) >= len(wrong) * 3 / 4
 
 
 @pytest.mark.slow
