@@ -27,7 +27,7 @@ from estimators.imagination import MOST_ROWS, MOST_ROWS_IN_DOUBT, Maker, finite_
 from estimators.influence import Influence
 from estimators.pilot_fields import Pilot
 from estimators.retrains import Retrains
-from estimators.surrogates.field_scales import effective_columns
+from estimators.surrogates.field_scales import effective_columns, size_places
 from estimators.surrogates.loss_field import LossField
 
 WRONG = 0.25
@@ -101,7 +101,9 @@ def _predicted(
         return Predicted(0.0, 0.0, count)
     if not np.isfinite(logs).all():
         return Predicted(float("nan"), float("nan"), count)
-    chance = CHANCE_TELLS * design.unit_rows / (2.0 * field.scales.columns * field.evenness())  # of the log of a spread
+    chance = (
+        CHANCE_TELLS * design.unit_rows / (2.0 * field.scales.columns * _evenness(pilot.rows, field))
+    )  # of the log of a spread
     trust = WRONG**2 / (WRONG**2 + chance / count) if np.isfinite(wrong).all() else 0.0
     gap = trust * np.where(np.isfinite(wrong), wrong, 0.0)
     corrected = logs + gap / 2.0
@@ -113,6 +115,13 @@ def _predicted(
         (LEARNT * max(0.0, math.log(min(draws, MOST_ROWS) / count))) ** 2,
     )
     return Predicted(float(np.exp(corrected.mean())), math.sqrt(sum(parts)), count)
+
+
+def _evenness(rows: Retrains, field: LossField) -> float:
+    """(sum h)^2 / (m sum h^2) over m units, h the variance that the field gives a unit: 1 where all tell as much."""
+    level = np.exp(size_places(rows.members) @ field.scales.best().slopes)
+    of_units = level if rows.units is None else np.bincount(np.unique(rows.units, return_inverse=True)[1], level)
+    return float(of_units.sum() ** 2 / (of_units**2).sum() / len(of_units))
 
 
 def mean_errors(make: Callable[[], Aggregator[Any, Any]], pilot: Retrains, *, units: int) -> PredictedErrors:

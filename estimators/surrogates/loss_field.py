@@ -77,11 +77,6 @@ class LossField:
         level = np.exp(0.5 * (size_places(self.known) @ setting.slopes))[:, None]
         return _unit_columns(solve_triangular(root, self.scaled / level, lower=True)[self.fitted])
 
-    def evenness(self) -> float:
-        """(sum h)^2 / (m sum h^2) over the m rows fitted: 1 where all tell as much of the variance of losses."""
-        level = np.exp(size_places(self.known[self.fitted]) @ self.scales.best().slopes)
-        return float(level.sum() ** 2 / (level**2).sum() / max(len(level), 1))
-
 
 def fitted_field(members: BoolArray, losses: FloatArray, ends: EndRows, weights: FloatArray | None = None) -> LossField:
     """The field of retrains: members [m, n], losses [m, c], and the end rows of the same columns.
