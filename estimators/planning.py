@@ -101,9 +101,8 @@ def _predicted(
         return Predicted(0.0, 0.0, count)
     if not np.isfinite(logs).all():
         return Predicted(float("nan"), float("nan"), count)
-    chance = (
-        CHANCE_TELLS * design.unit_rows / (2.0 * field.scales.columns * _evenness(pilot.rows, field))
-    )  # of the log of a spread
+    evenness = _evenness(pilot.rows, field)
+    chance = CHANCE_TELLS * design.unit_rows / (2.0 * field.scales.columns * evenness)  # of the log of a spread
     trust = WRONG**2 / (WRONG**2 + chance / count) if np.isfinite(wrong).all() else 0.0
     gap = trust * np.where(np.isfinite(wrong), wrong, 0.0)
     corrected = logs + gap / 2.0
