@@ -6,6 +6,7 @@ one. Older states are removed afterwards; whoever has them mapped keeps them unt
 any time.
 """
 
+import errno
 import hashlib
 import os
 import secrets
@@ -33,6 +34,7 @@ from workers.chunk_file import failures_of
 from workers.chunk_types import Chunk, ChunkPart
 
 _TRIES = 3
+_THERE_ALREADY = (errno.ENOTEMPTY, errno.EEXIST)
 _ROWS_A_BLOCK = 4096
 
 
@@ -45,9 +47,7 @@ def cached_rows(store: LossStore, folder: Path) -> CachedRows:
     target = folder / state[:32]
     for _ in range(_TRIES):
         try:
-            if (target / FACTS).exists():
-                return open_cached(target, state)
-            _build(store, state, target)
+            return open_cached(target, state) if (target / FACTS).exists() else _build(store, state, target)
         except FileNotFoundError:
             continue  # another process has removed this state between two of our steps
         except StoreRefused:
@@ -60,7 +60,7 @@ def cached_rows(store: LossStore, folder: Path) -> CachedRows:
                 where=str(folder),
                 mend="make room, or make the job's folder writable",
             ) from error
-    return open_cached(target, state)
+    return _build(store, state, target)
 
 
 def state_of(store: LossStore) -> str:
@@ -71,23 +71,26 @@ def state_of(store: LossStore) -> str:
     return hasher.hexdigest()
 
 
-def _build(store: LossStore, state: str, target: Path) -> None:
+def _build(store: LossStore, state: str, target: Path) -> CachedRows:
+    """The rows, opened before others can remove them: files that are open outlive their names."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _sweep(target.parent)
     building = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     building.mkdir(mode=0o700)
     try:
         _Builder(store, building).write(state)
+        opened = open_cached(building, state)
         try:
             building.rename(target)
-        except OSError:
-            if not target.exists():
+        except OSError as error:
+            if error.errno not in _THERE_ALREADY:
                 raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
     for other in target.parent.iterdir():
         if other != target and not other.name.startswith("."):
             shutil.rmtree(other, ignore_errors=True)
+    return opened
 
 
 def _sweep(folder: Path) -> None:

@@ -98,7 +98,8 @@ def test_losses_from_actors_are_the_bits_of_this_process(ray_cluster, tmp_path):
     here, there = tmp_path / "here", tmp_path / "there"
     spec = RidgeSpec(losses=("squared_error",), train_losses=False)
     run(InProcessPool(lambda: setup_of(spec, here).make_trainer("here")))
-    run(RayPool(setup_of(spec, there), ask=Ask(), count=2, store_probe=StoreProbe(there)))
+    pool = RayPool(setup_of(spec, there), ask=Ask(), count=2, store_probe=StoreProbe(there))
+    run(pool, backup_after=0.0)  # a copy that is no longer needed ends where it stands, temporary file and all
     assert len(losses_in(here)) == 6 * K
     assert losses_in(here) == losses_in(there)
     assert not [path for path in there.iterdir() if path.name.startswith(".")]

@@ -9,6 +9,7 @@ import pytest
 from chunk_examples import PRINTS, example, named, put_example
 
 from orchestrator.errors import JobError, StoreRefused
+from orchestrator.store import read_cache
 from orchestrator.store.loss_store import LossStore
 from orchestrator.store.loss_table import LossTable
 from orchestrator.store.read_cache import cached_rows
@@ -154,6 +155,22 @@ def test_a_damaged_chunk_is_refused_by_name(tmp_path, bodies):
     with pytest.raises(StoreRefused, match=file.name):
         cached_rows(store, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir()), "nothing half made is left"
+
+
+def test_a_reader_whose_folder_others_keep_removing_gets_its_rows(tmp_path, bodies, monkeypatch):
+    whole = read_cache.open_cached
+
+    def removed_first(folder, state):
+        if folder.name.startswith("."):
+            return whole(folder, state)
+        shutil.rmtree(folder)
+        raise FileNotFoundError(folder)
+
+    cached_rows(opened(tmp_path), tmp_path / "cache")
+    monkeypatch.setattr(read_cache, "open_cached", removed_first)
+    rows = cached_rows(opened(tmp_path), tmp_path / "cache")
+    assert len(rows) == 30
+    assert np.array_equal(rows.losses["cross_entropy"].T, rows.columns["cross_entropy"])
 
 
 def ask_again_and_again(folder, begun, seconds):
