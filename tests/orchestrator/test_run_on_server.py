@@ -155,7 +155,10 @@ def test_a_secret_in_the_address_or_the_environment_is_nowhere_afterwards(
     texts = {"output": (printed.out + printed.err).encode()}
     texts |= {str(file): file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     texts |= {str(file): file.read_bytes() for file in mlflow_server.folder.rglob("*") if file.is_file()}
-    texts |= {f"{name}, schema": schema_of(name) for name in texts if name.endswith(".parquet")}
+    tables = [
+        name for name, text in texts.items() if name.endswith(".parquet") and text
+    ]  # other tests leave empty ones
+    texts |= {f"{name}, schema": schema_of(name) for name in tables}
     assert sum(name.endswith(", schema") for name in texts) >= 3
     found = [(name, secret) for name, text in texts.items() for secret in SECRETS if secret.encode() in text]
     assert not found
