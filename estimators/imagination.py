@@ -74,14 +74,21 @@ def _found(drawn: Drawn, make: Maker, pilot: Pilot) -> FloatArray:
         return np.log(made)
 
 
-def _errors(aggregator: Aggregator[Any, Any], rows: Retrains, shares: FloatArray) -> FloatArray:
-    """Mean standard errors of pairs and of data values, [2]; NaN where there are too few rows for them."""
+def result_of(aggregator: Aggregator[Any, Any], rows: Retrains) -> Any:
+    """What the aggregator makes of the rows; None where they are too few for it."""
     try:
         with np.errstate(all="ignore"):
-            found = aggregate(aggregator, Again(lambda: iter([rows]))).standard_errors
+            return aggregate(aggregator, Again(lambda: iter([rows])))
     except EstimatorError:
+        return None
+
+
+def _errors(aggregator: Aggregator[Any, Any], rows: Retrains, shares: FloatArray) -> FloatArray:
+    """Mean standard errors of pairs and of data values, [2]; NaN where there are too few rows for them."""
+    found = result_of(aggregator, rows)
+    if found is None:
         return np.full(2, np.nan)
-    *tests, mean = map(finite_mean, found.T)
+    *tests, mean = map(finite_mean, found.standard_errors.T)
     of_tests = np.array(tests)[shares > 0.0] @ shares[shares > 0.0]
     return np.array([of_tests, mean])
 

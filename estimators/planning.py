@@ -18,12 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from estimators.aggregators.blocks import Again, aggregate
 from estimators.aggregators.protocol import Aggregator
 from estimators.arrays import AnyArray, FloatArray
 from estimators.designs.protocol import Design
-from estimators.errors import EstimatorError
-from estimators.imagination import MOST_ROWS, MOST_ROWS_IN_DOUBT, Maker, finite_mean, gaps, imagined_logs
+from estimators.imagination import MOST_ROWS, MOST_ROWS_IN_DOUBT, Maker, finite_mean, gaps, imagined_logs, result_of
 from estimators.influence import Influence
 from estimators.pilot_fields import Pilot
 from estimators.retrains import Retrains
@@ -148,10 +146,8 @@ def few_walks_doubt(walks: int) -> float:
 
 def _errors_of(aggregator: Aggregator[Any, Any], rows: Retrains) -> FloatArray:
     """Mean standard errors of pairs and of data values, [2]; NaN where there are too few rows for them."""
-    try:
-        with np.errstate(all="ignore"):
-            found = aggregate(aggregator, Again(lambda: iter([rows])))
-    except EstimatorError:
+    found = result_of(aggregator, rows)
+    if found is None:
         return np.full(2, np.nan)
     mean = found.mean.standard_errors if isinstance(found, Influence) else found.standard_errors
     return np.array([finite_mean(found.standard_errors), finite_mean(mean)])
